@@ -1,0 +1,5 @@
+"""candling: visual inspection by deep learning."""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"

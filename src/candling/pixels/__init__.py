@@ -1,0 +1,1 @@
+"""Functions on arrays: reading, preparing, cutting, showing; no state."""

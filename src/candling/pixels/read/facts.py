@@ -1,0 +1,53 @@
+"""What a header says of an image, and the cap on it; knows no format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from candling.errors import ImageError
+
+__all__ = ["MAX_PIXELS", "ImageFacts", "check_size"]
+
+MAX_PIXELS = 2**26
+"""The largest picture read unless told otherwise, in pixels: 8192 x 8192."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What the header of an image declares, checked against its file's structure.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        channels: of the decoded frame: 1 or 3; alpha is not counted, a palette counts as what its colours are.
+        bits: of one sample of the decoded frame: 8 or 16.
+        format: "png", "jpeg", "bmp" or "tiff".
+        pages: pictures in the file.
+    """
+
+    width: int
+    height: int
+    channels: int
+    bits: int
+    format: str
+    pages: int = 1
+
+
+def check_size(width: int, height: int, *, max_pixels: int, where: str) -> None:
+    """Refuse a declared size that is empty or above the cap, before a pixel is allocated.
+
+    Raises:
+        ImageError: it is.
+
+    >>> check_size(30_000, 30_000, max_pixels=MAX_PIXELS, where="big.png")
+    Traceback (most recent call last):
+    candling.errors.ImageError: big.png: declares 30000 x 30000 px, more than the 67108864 px allowed; raise max_pixels \
+if the picture is meant to be so large
+    """
+    if width < 1 or height < 1:
+        raise ImageError(f"{where}: declares {width} x {height} px; the file is damaged, take the picture again")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{where}: declares {width} x {height} px, more than the {max_pixels} px allowed; "
+            "raise max_pixels if the picture is meant to be so large"
+        )

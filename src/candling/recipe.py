@@ -1,0 +1,295 @@
+"""The recipe's shape: everything chosen for one product, as TOML that never executes; knows no method's own options.
+
+A recipe opens with its ``[story]``, then says how pixels are prepared, which method learns, how it is trained and how
+limits are chosen. Unknown keys, wrong types and impossible values are refused with the key's path and, where a key is
+misspelt, the nearest spelling. The options of a method (``[method]`` besides ``name``) are checked by the method's own
+file when training starts; here they are plain TOML values.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from candling.errors import RecipeError
+from candling.types import Box, Region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "Limits",
+    "MethodChoice",
+    "Prepare",
+    "Recipe",
+    "RegionChoice",
+    "Story",
+    "Training",
+    "dump_recipe",
+    "explain",
+    "load_recipe",
+    "parse_recipe",
+    "shipped_recipes",
+]
+
+SHIPPED = Path(__file__).parent / "recipes"
+"""Where the recipes that come with candling lie."""
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Story(_Shape):
+    """What the recipe is about, for people.
+
+    Attributes:
+        product: what is inspected.
+        source: the paper, project or idea it comes from.
+        command: the command that runs it.
+        reported: the figures its authors reported.
+        reached: the figures candling reached, with date and hardware.
+    """
+
+    product: str
+    source: str = ""
+    command: str = ""
+    reported: str = ""
+    reached: str = ""
+
+
+class Prepare(_Shape):
+    """How pixels of a frame become the network's input; one definition for training and the line.
+
+    Attributes:
+        channels: 1 for grey, 3 for colour, "auto" to take what the good images are (decided when training starts).
+        height: rows the network sees, or "auto": from ``pixels`` and the median shape of the good images.
+        width: columns the network sees, or "auto".
+        pixels: the number of pixels an "auto" size aims at.
+        multiple: an "auto" size is rounded to a multiple of this.
+        white: the value that becomes 1.0; None is the largest value of the frame's type (255 or 65535).
+    """
+
+    channels: Literal[1, 3, "auto"] = "auto"
+    height: int | Literal["auto"] = Field(default="auto")
+    width: int | Literal["auto"] = Field(default="auto")
+    pixels: int = Field(default=256 * 256, ge=1024, le=2**26)
+    multiple: int = Field(default=32, ge=1, le=256)
+    white: int | None = Field(default=None, ge=1, le=65535)
+
+    @model_validator(mode="after")
+    def _sizes_are_usable(self) -> Prepare:
+        for name in ("height", "width"):
+            size = getattr(self, name)
+            if size != "auto" and not 8 <= size <= 16384:
+                raise ValueError(f"{name} must lie between 8 and 16384 px, or be \"auto\"; it is {size}")
+        return self
+
+    @property
+    def resolved(self) -> bool:
+        """True when no "auto" is left, as in every bundle."""
+        return "auto" not in (self.channels, self.height, self.width)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of the prepared image.
+
+        Raises:
+            RecipeError: an "auto" has not been decided yet.
+        """
+        if self.channels == "auto" or self.height == "auto" or self.width == "auto":
+            raise RecipeError('prepare: channels, height or width is still "auto"; training decides it')
+        return self.channels, self.height, self.width
+
+
+class RegionChoice(_Shape):
+    """A named rectangle of the frame, in pixels."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    top: int = Field(ge=0)
+    left: int = Field(ge=0)
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+
+    def region(self) -> Region:
+        """The same as the house's noun."""
+        return Region(self.name, Box(self.top, self.left, self.height, self.width))
+
+
+class MethodChoice(BaseModel):
+    """Which method learns, by the name of its file; all other keys are the method's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The method's own options, unchecked."""
+        return dict(self.model_extra or {})
+
+
+class Training(_Shape):
+    """How the loop runs; the method owns its losses and optimisers.
+
+    Attributes:
+        epochs: passes over the good images; training ends at ``epochs`` or ``minutes``, whichever comes first.
+        minutes: wall-clock budget; None is no budget.
+        batch_size: images an update.
+        learning_rate: at the start.
+        weight_decay: L2 penalty.
+        schedule: how the learning rate falls: on a plateau of the held-out loss, along a cosine over the budget, or not.
+        plateau_factor: by which the rate is multiplied at a plateau.
+        plateau_patience: epochs without improvement before that.
+        stop_patience: epochs without improvement before training ends; None never.
+        hold_out: share of the good images held out, for schedule, stopping and limits; at least one image.
+        keep: which network is exported: the one of the best held-out loss, of the best training loss, or the last.
+        seed: of everything random.
+        precision: "auto" takes bfloat16 where the processor has it and a short measurement finds it faster and as good.
+    """
+
+    epochs: int = Field(default=100, ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
+    plateau_factor: float = Field(default=0.1, gt=0, lt=1)
+    plateau_patience: int = Field(default=10, ge=0)
+    stop_patience: int | None = Field(default=None, ge=1)
+    hold_out: float = Field(default=0.1, gt=0, lt=1)
+    keep: Literal["validation", "training", "last"] = "validation"
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+
+class Limits(_Shape):
+    """How limits are chosen when calibration is not told otherwise.
+
+    Attributes:
+        scores: which of the graph's scores are judged; each gets a limit per region, and every one must admit.
+        goal: the rule: a quantile of good scores or a false-reject target (good images only), or, when the calibration
+            images are labelled, the best Youden index, the best F1, a recall target, or the least cost.
+        value: the goal's number: the quantile, the target rate, the recall; the cost of one missed defect in false rejects.
+        confidence: of the stated interval.
+        grey: width of the grey zone above the limit, as a share of the way from the typical good score to the limit.
+    """
+
+    scores: tuple[str, ...] = Field(min_length=1, strict=False)
+    goal: Literal["quantile", "false_reject", "youden", "f1", "recall", "cost"] = "false_reject"
+    value: float = Field(default=0.05, ge=0)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    grey: float = Field(default=0.0, ge=0)
+
+
+class Recipe(_Shape):
+    """Everything chosen for one product."""
+
+    story: Story
+    prepare: Prepare = Prepare()
+    regions: tuple[RegionChoice, ...] = Field(default=(), strict=False)
+    method: MethodChoice
+    training: Training = Training()
+    limits: Limits
+
+    @model_validator(mode="after")
+    def _region_names_differ(self) -> Recipe:
+        names = [region.name for region in self.regions]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two regions have one name: {', '.join(sorted(names))}")
+        return self
+
+    @property
+    def places(self) -> tuple[Region, ...]:
+        """The regions of the product; the whole frame when none is named."""
+        return tuple(choice.region() for choice in self.regions) or (Region(),)
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Name the recipes that come with candling, with their files."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """Load a recipe from a TOML file, or a shipped one by its name.
+
+    Raises:
+        RecipeError: no such file or shipped name, no valid TOML, or a key that is unknown, missing or of a wrong type.
+    """
+    path = Path(name_or_path)
+    shipped = shipped_recipes()
+    if not path.is_file() and str(name_or_path) in shipped:
+        path = shipped[str(name_or_path)]
+    if not path.is_file():
+        near = difflib.get_close_matches(path.stem, shipped, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RecipeError(f"no recipe {str(name_or_path)!r}; {hint}shipped are: {', '.join(shipped)}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read as text ({error})") from error
+    return parse_recipe(text, where=str(path))
+
+
+def parse_recipe(text: str, *, where: str) -> Recipe:
+    """Check TOML text against the recipe's shape; ``where`` opens each message.
+
+    Raises:
+        RecipeError: as :func:`load_recipe`.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{where}: not valid TOML: {error}") from error
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {explain(error, Recipe)}") from error
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Write a recipe as TOML; :func:`parse_recipe` of the text gives an equal recipe."""
+    data = recipe.model_dump(mode="json", exclude_none=True)
+    if not data["regions"]:
+        del data["regions"]
+    return tomli_w.dumps(data)
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say in one sentence what pydantic found: key paths, the nearest spelling, the expected type.
+
+    Works for any pydantic model, a method's options among them.
+    """
+    return "; ".join(_sentence(item, model) for item in error.errors()[:5])
+
+
+def _sentence(item: Mapping[str, Any], model: type[BaseModel]) -> str:
+    steps = [step for step in item["loc"] if not str(step).startswith(("literal[", "int", "float"))]
+    path = ".".join(str(step) for step in steps) or "recipe"
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(steps[-1]), _keys_at(model, steps[:-1]), n=1, cutoff=0.5)
+        known = ", ".join(sorted(_keys_at(model, steps[:-1])))
+        return f"{path}: unknown key; " + (f"did you mean {near[0]!r}?" if near else f"known here are: {known}")
+    if item["type"] == "missing":
+        return f"{path}: missing; add it"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    shown = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
+    return f"{path}: {message[:1].lower()}{message[1:]}{shown}"
+
+
+def _keys_at(model: type[BaseModel], steps: Iterable[str | int]) -> list[str]:
+    for step in steps:
+        if isinstance(step, int):
+            continue
+        annotation = model.model_fields[step].annotation if step in model.model_fields else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not inner:
+            return []
+        model = inner[0]
+    return list(model.model_fields)

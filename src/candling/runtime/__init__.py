@@ -1,0 +1,1 @@
+"""What runs on the line: engine, bundle, inspector; no torch here, ever."""

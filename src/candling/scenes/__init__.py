@@ -1,0 +1,1 @@
+"""Drawn products with ground truth, for the demo, the tests and the benchmarks."""

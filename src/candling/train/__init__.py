@@ -1,0 +1,1 @@
+"""Learning: torch lives here and nowhere else."""

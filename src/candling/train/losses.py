@@ -1,0 +1,127 @@
+"""Differences between an image and its reconstruction: squared error and SSIM; knows no network, no score, no training.
+
+SSIM is fixed here once: an 11 x 11 Gaussian window of sigma 1.5, population moments, valid positions only, data range
+1.0 (Wang et al. 2004 with their constants). It equals ``skimage.metrics.structural_similarity`` with
+``gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0``, and torchmetrics with
+``data_range=1.0``. Limits chosen with one variant are worthless with another, so there are no options.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["SSIM_MARGIN", "SSIM_SIZE", "ReconstructionLoss", "mean_squared_error", "reconstruction_losses", "ssim", "ssim_map"]
+
+SSIM_SIZE = 11
+"""Rows and columns of the SSIM window; a smaller image has no SSIM."""
+
+SSIM_MARGIN = SSIM_SIZE // 2
+"""How many pixels the valid SSIM map lacks on each side."""
+
+_SIGMA = 1.5
+_C1 = 0.01**2
+_C2 = 0.03**2
+_CENTRE = 0.5
+
+ReconstructionLoss = Literal["mse", "ssim", "mixed"]
+
+
+def mean_squared_error(image: Tensor, reconstruction: Tensor) -> Tensor:
+    """Average the squared difference over all pixels of each image.
+
+    Args:
+        image: float32 (N, C, H, W) in [0, 1].
+        reconstruction: the same shape.
+
+    Returns:
+        float32 (N,) in [0, 1], 0 where they are equal.
+    """
+    return (image - reconstruction).square().mean(dim=(1, 2, 3))
+
+
+def ssim(image: Tensor, reconstruction: Tensor) -> Tensor:
+    """Average the structural similarity over all valid positions and channels of each image.
+
+    Args:
+        image: float (N, C, H, W) in [0, 1], H and W at least 11.
+        reconstruction: the same shape.
+
+    Returns:
+        float (N,) in [-1, 1], 1 where they are equal.
+    """
+    return _ssim_columns_first(image, reconstruction).mean(dim=(1, 2, 3))
+
+
+def ssim_map(image: Tensor, reconstruction: Tensor) -> Tensor:
+    """Measure the structural similarity at each valid position.
+
+    Args:
+        image: float (N, C, H, W) in [0, 1], H and W at least 11.
+        reconstruction: the same shape.
+
+    Returns:
+        float (N, C, H - 10, W - 10) in [-1, 1]; entry (i, j) belongs to the window centred on pixel (i + 5, j + 5).
+    """
+    return _ssim_columns_first(image, reconstruction).transpose(2, 3)
+
+
+def reconstruction_losses(
+    image: Tensor, reconstruction: Tensor, *, kind: ReconstructionLoss, mse_weight: float, ssim_weight: float
+) -> dict[str, Tensor]:
+    """Name the parts of a training loss and their sum ``"loss"``, each a scalar averaged over the batch.
+
+    ``"mixed"`` is ``mse_weight * mean squared error + ssim_weight * (1 - SSIM)``; the other kinds are one part alone,
+    unweighted.
+    """
+    parts = {}
+    if kind != "ssim":
+        parts["mean_squared_error"] = mean_squared_error(image, reconstruction).mean()
+    if kind != "mse":
+        parts["dissimilarity"] = 1.0 - ssim(image, reconstruction).mean()
+    if kind == "mixed":
+        total = mse_weight * parts["mean_squared_error"] + ssim_weight * parts["dissimilarity"]
+    else:
+        (total,) = parts.values()
+    return {"loss": total, **parts}
+
+
+def _ssim_columns_first(image: Tensor, reconstruction: Tensor) -> Tensor:
+    """Give the SSIM map with its last two axes exchanged: (N, C, W - 10, H - 10)."""
+    if image.shape != reconstruction.shape:
+        raise ValueError(f"SSIM compares equal shapes, not {tuple(image.shape)} and {tuple(reconstruction.shape)}")
+    height, width = image.shape[-2:]
+    if min(height, width) < SSIM_SIZE:
+        raise ValueError(f"SSIM needs at least {SSIM_SIZE} x {SSIM_SIZE} px, not {height} x {width}")
+    if torch.is_autocast_enabled(image.device.type):
+        # the variances are small differences of large means: half precision would cancel them away
+        with torch.autocast(image.device.type, enabled=False):
+            return _ssim_columns_first(image.float(), reconstruction.float())
+    x, y = image - _CENTRE, reconstruction - _CENTRE  # variances do not see a shift; near 0 they cancel less
+    moments = _windowed(torch.stack((x, y, x * x + y * y, x * y)))
+    mean_x, mean_y, sum_squares, product = moments.unbind(0)
+    mean_product = mean_x * mean_y
+    mean_squares = mean_x * mean_x + mean_y * mean_y
+    # Wang et al. 2004, eq. 13; the two variances enter only as their sum, so four windowed maps suffice
+    contrast = (2.0 * (product - mean_product) + _C2) / (sum_squares - mean_squares + _C2)
+    shift = _CENTRE * (mean_x + mean_y) + _CENTRE * _CENTRE
+    luminance = (2.0 * (mean_product + shift) + _C1) / (mean_squares + 2.0 * shift + _C1)
+    return luminance * contrast
+
+
+def _windowed(maps: Tensor) -> Tensor:
+    """Average (..., H, W) under the Gaussian window at valid positions and exchange axes: (..., W - 10, H - 10).
+
+    The window is separable. Rows are taken as channels of a depthwise 1-D convolution, then columns.
+    """
+    *lead, height, width = maps.shape
+    taps = torch.arange(SSIM_SIZE, dtype=maps.dtype, device=maps.device) - SSIM_MARGIN
+    window = torch.exp(-0.5 * (taps / _SIGMA) ** 2)
+    window = (window / window.sum()).view(1, 1, -1)
+    across = F.conv1d(maps.flatten(0, -3), window.expand(height, 1, -1), groups=height)
+    columns = width - 2 * SSIM_MARGIN
+    both = F.conv1d(across.transpose(1, 2), window.expand(columns, 1, -1), groups=columns)
+    return both.reshape(*lead, columns, height - 2 * SSIM_MARGIN)

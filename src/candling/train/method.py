@@ -1,0 +1,122 @@
+"""The Method protocol, and how a method is found: by its file name in ``methods/``; knows no method by name.
+
+A method is one file ``train/methods/<name>.py`` that defines
+
+    Options                      a pydantic model of its own recipe keys (extra forbidden, frozen)
+    build(options, plan)         -> Method
+
+The first docstring line of the file is what ``candling methods`` prints.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from pydantic import BaseModel, ValidationError
+from torch import nn
+
+from candling.errors import RecipeError
+from candling.recipe import Training, explain
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["Batch", "Method", "Plan", "build_method", "method_names", "method_summary"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one update sees.
+
+    Attributes:
+        images: float32 (N, C, H, W) in [0, 1], prepared as on the line.
+        indices: int64 (N,): which good image each one is, so that a memory can leave the image itself out.
+        generator: the only source of randomness a method may use; seeded from (seed, step), so that a resumed
+            training repeats the very same numbers. The global torch generator is seeded alike before each step
+            (dropout uses it).
+    """
+
+    images: torch.Tensor
+    indices: torch.Tensor
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a method is told when it is built.
+
+    Attributes:
+        shape: (C, H, W) of one prepared image.
+        training: learning rate, weight decay and the rest of the recipe's ``[training]``.
+        fabric: device and precision; networks and optimisers go through ``fabric.setup``, losses through
+            ``fabric.backward``.
+    """
+
+    shape: tuple[int, int, int]
+    training: Training
+    fabric: Fabric
+
+
+class Method(Protocol):
+    """A way to learn a graph. The loop owns epochs, schedule, resume and stopping; the method owns its losses.
+
+    Attributes:
+        networks: every module with state, by name, as ``fabric.setup`` returned it: what a checkpoint holds.
+        optimizers: every optimiser, by name: the loop moves their learning rates, a checkpoint holds their state.
+    """
+
+    networks: Mapping[str, nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+
+    def step(self, batch: Batch) -> Mapping[str, float]:
+        """Make one update and name its losses; ``"loss"`` is the one that is drawn and watched."""
+        ...
+
+    def validate(self, batch: Batch) -> Mapping[str, float]:
+        """Name the same losses on held-out good images, without an update."""
+        ...
+
+    def finish(self, batches: Iterable[Batch]) -> None:
+        """Fit what has no gradient, on all good training images: a density, a memory, a normalisation of the map."""
+        ...
+
+    def graph(self) -> nn.Module:
+        """Give the network to export, in float32 on the CPU; it keeps the graph contract of ``runtime/engine.py``.
+
+        Its ``forward(image)`` returns a dict of named outputs.
+        """
+        ...
+
+
+def method_names() -> list[str]:
+    """Name every method: the files of ``methods/``."""
+    package = importlib.import_module("candling.train.methods")
+    return sorted(info.name for info in pkgutil.iter_modules(package.__path__))
+
+
+def method_summary(name: str) -> str:
+    """Give the first docstring line of a method's file."""
+    module = importlib.import_module(f"candling.train.methods.{name}")
+    return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def build_method(name: str, options: Mapping[str, Any], plan: Plan) -> Method:
+    """Build a method from its name and its recipe keys.
+
+    Raises:
+        RecipeError: no such method, or options it does not take.
+    """
+    if name not in method_names():
+        raise RecipeError(f"method.name: no method {name!r}; there are: {', '.join(method_names())}")
+    module = importlib.import_module(f"candling.train.methods.{name}")
+    model: type[BaseModel] = module.Options
+    try:
+        chosen = model.model_validate(dict(options))
+    except ValidationError as error:
+        raise RecipeError(f"method.{explain(error, model)}") from error
+    return module.build(chosen, plan)

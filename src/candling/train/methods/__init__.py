@@ -1,0 +1,1 @@
+"""One file a method; methods never import each other."""

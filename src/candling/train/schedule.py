@@ -1,0 +1,65 @@
+"""How the learning rate falls and when training ends, as arithmetic; knows no optimiser, no clock and no network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+
+from candling.recipe import Training
+
+__all__ = ["Patience", "progress_of", "rate_at"]
+
+
+def progress_of(training: Training, *, step: int, epoch_steps: int, seconds: float) -> float:
+    """Say how much of the budget is used, in [0, 1]: updates or minutes, whichever is further.
+
+    Without ``minutes`` it depends on the step alone, so that a resumed training repeats the same rates.
+    """
+    used = step / (training.epochs * epoch_steps)
+    if training.minutes is not None:
+        used = max(used, seconds / (60.0 * training.minutes))
+    return min(used, 1.0)
+
+
+def rate_at(training: Training, *, progress: float, plateaus: int) -> float:
+    """Give the share of the starting learning rate to use, in [0, 1]; ``plateaus`` counts those met so far."""
+    if training.schedule == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * progress))
+    if training.schedule == "plateau":
+        return training.plateau_factor**plateaus
+    return 1.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Watch one loss, epoch by epoch, and count how long it has not become better.
+
+    Better means lower by more than one part in ten thousand, as in PyTorch's ``ReduceLROnPlateau``.
+
+    Attributes:
+        best: the best value so far.
+        waited: epochs since it was reached, or since the last plateau.
+        plateaus: how often the patience ran out.
+    """
+
+    best: float = math.inf
+    waited: int = 0
+    plateaus: int = 0
+
+    def after(self, value: float, *, patience: int) -> Patience:
+        """Give the state after one more epoch; a plateau is met when more than ``patience`` epochs were no better."""
+        if value < self.best * (1.0 - 1e-4):
+            return replace(self, best=value, waited=0)
+        if self.waited + 1 > patience:
+            return replace(self, waited=0, plateaus=self.plateaus + 1)
+        return replace(self, waited=self.waited + 1)
+
+    def as_numbers(self) -> dict[str, float | None]:
+        """Give what a checkpoint keeps; JSON knows no infinity."""
+        return {**asdict(self), "best": None if math.isinf(self.best) else self.best}
+
+    @classmethod
+    def from_numbers(cls, numbers: dict[str, float | None]) -> Patience:
+        """Undo :meth:`as_numbers`."""
+        best = numbers["best"]
+        return cls(math.inf if best is None else best, int(numbers["waited"] or 0), int(numbers["plateaus"] or 0))

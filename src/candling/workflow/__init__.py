@@ -1,0 +1,1 @@
+"""Calibrate, evaluate, report, benchmark: what is done with a trained bundle."""
