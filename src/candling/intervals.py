@@ -1,12 +1,13 @@
 """Exact binomial intervals (Clopper and Pearson 1934) without scipy; knows no verdict and no score.
 
-A rate seen on few images says little: no false reject among 23 good images still allows a rate of 14.8 %. Both ``decide``
-and ``measure`` state rates with these intervals, so the arithmetic lives below them.
+A rate seen on few images says little: no false reject among 23 good images still allows a rate of 14.8 %. Both
+``decide`` and ``measure`` state rates with these intervals, so the arithmetic lives below them.
 
 Two readings of "95 %" are in use, and they differ:
 
 * two-sided, :func:`clopper_pearson`: 2.5 % on each side; zero of 23 gives [0, 14.8 %];
-* one-sided, :func:`upper_bound`: all 5 % on one side; zero of 59 gives at most 5.0 %, the figure of qualification tables.
+* one-sided, :func:`upper_bound`: all 5 % on one side; zero of 59 gives at most 5.0 %, the figure of qualification
+  tables.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Choose a limit from scores and state what it promises; knows no image, no bundle and no recipe file.
 
-A limit never sits on a sample. It lies in the middle of the gap between the last accepted and the first rejected score,
-so that the next score a little above the last accepted one is not rejected by rounding. Where nothing was rejected there
-is no gap, and the limit is extrapolated from the upper tail of the scores (see :func:`choose_limit`).
+A limit never sits on a sample. It lies in the middle of the gap between the last accepted and the first rejected
+score, so that the next score a little above the last accepted one is not rejected by rounding. Where nothing was
+rejected there is no gap, and the limit is extrapolated from the upper tail of the scores (see :func:`choose_limit`).
 
 Goals for good scores alone: ``quantile``, ``false_reject``. Goals for labelled scores: ``youden``, ``f1``, ``recall``,
 ``cost``; among limits equally near their goal the one with the fewest missed defects is taken, which settles every tie.
@@ -91,18 +91,20 @@ def choose_limit(
     cost           false rejects, over 0     minimises missed defects * value + false rejects, counted in these samples
     ============== ========================= ===========================================================================
 
-    ``false_reject`` on n good scores rejects the k = floor(rate * (n + 1)) - 1 largest: a further good product lies above
-    the next smaller one with mean probability (k + 1) / (n + 1) <= rate, whatever the distribution. Where k < 0 the
-    samples are too few for the rate and the limit is extrapolated: the excesses of the m largest scores over the next
-    smaller one, u, are taken as exponential with their mean b, and ``u + b * m * (((m + 1) / ((n + 1) * rate))^(1/m) - 1)``
-    is exceeded with mean probability ``rate``: exactly for an exponential tail, more rarely for a lighter one (Gaussian),
-    more often for a heavier one. m is a quarter of n, at least 5; the logarithmic extrapolation without regard to the
-    uncertainty of b is never exceeded more than twofold. Whenever no good score is rejected the limit lies at least b/2
-    above the largest.
+    ``false_reject`` on n good scores rejects the k = floor(rate * (n + 1) - 1/2) largest. A further good product lies
+    above the k-th largest with mean probability k / (n + 1), above the next smaller one with (k + 1) / (n + 1), and
+    above the middle of their gap with (k + 1/2) / (n + 1) <= rate, or less where the density falls towards the tail.
+
+    Where k is 0 the limit is extrapolated: the excesses of the m largest scores over the next smaller one, u, are taken
+    as exponential with their mean b. Then u + b m (((m + 1) / ((n + 1) rate))^(1/m) - 1) is exceeded with mean
+    probability ``rate``, the uncertainty of b included: exactly for an exponential tail, more rarely for a lighter one
+    (Gaussian), more often for a heavier one. m is a quarter of n, at least 5. The distance from u is at most twice what
+    it would be were b certain, so that a handful of images cannot push the limit to where nothing is rejected. Whenever
+    no good score is rejected the limit lies at least b/2 above the largest, the middle of the gap to be expected there.
 
     The interval of the false-reject rate holds although the limit was chosen on the same good scores, because the mass
-    above an order statistic follows the very beta distribution Clopper and Pearson use (Wilks 1941). With a labelled goal
-    the rates are optimistic, and the note says so.
+    above an order statistic follows the very beta distributions Clopper and Pearson use (Wilks 1941). With a labelled
+    goal the rates are optimistic, and the note says so.
 
     Args:
         good: float (N,), finite, scores of good products, larger is worse; N at least 1.
@@ -204,10 +206,10 @@ def _from_good(good: Scores, goal: str, value: float) -> float:
     if goal == "quantile":
         kept = math.ceil(value * good.size - 1e-9)  # 0.95 * 100 is 95.00000000000001 on some values
         return _above_sorted(good, max(kept, 1))
-    over = math.floor(value * (good.size + 1) + 1e-9) - 1
-    if over < 0:
+    over = math.floor(value * (good.size + 1) - 0.5 + 1e-9)
+    if over <= 0:
         return max(_extrapolated(good, value), _beyond(good))
-    return _above_sorted(good, good.size - over)
+    return _above_sorted(good, max(good.size - over, 1))
 
 
 def _above_sorted(ascending: Scores, kept: int) -> float:
@@ -236,15 +238,15 @@ def _extrapolated(ascending: Scores, rate: float) -> float:
     """Place a limit that further samples exceed at a rate below 1 / n, by an exponential tail."""
     above, threshold, mean = _tail(ascending)
     ratio = (above + 1) / ((ascending.size + 1) * rate)  # the mean mass above the threshold, over the rate
-    predictive = above * (ratio ** (1.0 / above) - 1.0)  # the sum of the excesses is gamma distributed: averaged over it
+    predictive = above * (ratio ** (1.0 / above) - 1.0)  # averaged over the excesses' sum, which is gamma distributed
     return float(threshold + mean * min(predictive, 2.0 * math.log(ratio)))
 
 
 def _tail(ascending: Scores) -> tuple[int, float, float]:
     """Describe the upper tail: how many samples lie in it, where it begins, and their mean excess over that.
 
-    Where the largest samples are all equal the mean excess would be zero; then the range of all samples stands in for it,
-    and where all are equal one hundredth of their value.
+    Where the largest samples are all equal the mean excess would be zero; then the range of all samples, shared among
+    them, stands in for it, and where all samples are equal one hundredth of their value (1e-6 for zero).
     """
     above = max(1, min(ascending.size - 1, max(5, ascending.size // 4)))
     threshold = float(ascending[max(ascending.size - above - 1, 0)])
@@ -279,7 +281,8 @@ def _loss(
         return (missed * goods + false_rejects * defects).astype(np.float64)
     if goal == "f1":
         detected = defects - missed
-        return -2.0 * detected / (2 * detected + missed + false_rejects)
+        f1 = 2 * detected / (2 * detected + missed + false_rejects)
+        return -f1.astype(np.float64)
     if goal == "recall":
         needed = math.ceil(value * defects - 1e-9)
         return np.where(defects - missed >= needed, false_rejects.astype(np.float64), math.inf)
@@ -299,10 +302,8 @@ def _notes_on_goal(good: Scores, goal: str, value: float, *, bound: float, confi
         return ["The limit was chosen on the images its rates are counted on, so the rates are optimistic."]
     if goal == "quantile" or bound <= value:
         return []
-    notes = [
-        f"Chosen for {100 * value:.3g} % false rejects on average; {good.size} good samples show at most "
-        f"{100 * bound:.3g} % at {100 * confidence:g} % confidence."
-    ]
+    target, shown = f"{100 * value:.3g} %", f"{100 * bound:.3g} % at {100 * confidence:g} % confidence"
+    notes = [f"Chosen for {target} false rejects on average; the {good.size} good samples show at most {shown}."]
     needed = samples_to_show(value, confidence=confidence)
     if good.size < needed:
         notes.append(f"Too few to support the target: at least {needed} are needed.")

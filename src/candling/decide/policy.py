@@ -7,11 +7,14 @@ could not be judged is rejected: no patch, a region without a patch, a score tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from candling.errors import LimitError, UsageError
 from candling.types import Limit, Prediction, Reason, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["judge_product", "k_of_n"]
 

@@ -1,8 +1,8 @@
 """Anomaly map to picture: colours, overlays, thumbnails, encoded bytes; knows no limit and no verdict.
 
-The colours are *inferno* (matplotlib, CC0), as OpenCV carries it: lightness grows with the value over the whole scale, so
-it reads in grey print and for the colour-blind. The scale is given by the caller and fixed, so that two heatmaps of one
-inspector can be compared; it is never stretched to the one picture shown.
+The colours are *inferno* (matplotlib, CC0), as OpenCV carries it: lightness grows with the value over the whole scale,
+so it reads in grey print and for the colour-blind. The scale is given by the caller and fixed, so that two heatmaps of
+one inspector can be compared; it is never stretched to the one picture shown.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 
 from candling.errors import ImageError
-from candling.types import FloatArray, Frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from candling.types import FloatArray, Frame
 
 __all__ = ["encode_jpeg", "encode_png", "heatmap", "overlay", "resize_map", "stretch", "thumbnail"]
 
@@ -152,7 +153,7 @@ def thumbnail(frame: Frame, size: int) -> NDArray[np.uint8]:
 
 
 def encode_png(picture: Frame) -> bytes:
-    """Encode a picture as PNG.
+    r"""Encode a picture as PNG.
 
     Args:
         picture: uint8 or uint16, (H, W) grey or (H, W, 3) RGB.
@@ -162,13 +163,13 @@ def encode_png(picture: Frame) -> bytes:
 
     >>> import numpy as np
     >>> encode_png(np.zeros((2, 2, 3), np.uint8))[:4]
-    b'\\x89PNG'
+    b'\x89PNG'
     """
     return _encode(".png", picture, [])
 
 
 def encode_jpeg(picture: NDArray[np.uint8], quality: int = 90) -> bytes:
-    """Encode a picture as JPEG.
+    r"""Encode a picture as JPEG.
 
     Args:
         picture: uint8, (H, W) grey or (H, W, 3) RGB.
@@ -179,7 +180,7 @@ def encode_jpeg(picture: NDArray[np.uint8], quality: int = 90) -> bytes:
 
     >>> import numpy as np
     >>> encode_jpeg(np.zeros((2, 2), np.uint8), 80)[:3]
-    b'\\xff\\xd8\\xff'
+    b'\xff\xd8\xff'
     """
     return _encode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
 

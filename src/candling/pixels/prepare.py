@@ -1,19 +1,22 @@
 """Pixels to network input: grey or colour, one size, [0, 1]; the one definition, for training and for the line.
 
-``prepare`` is ``scale`` of ``shape_frame``, nothing else. Training caches what ``shape_frame`` gives (small integers) and
-scales it batch by batch; the line does both at once; the numbers are the same to the last bit. This file knows no file
-format, no recipe and no network.
+``prepare`` is ``scale`` of ``shape_frame``, nothing else. Training caches what ``shape_frame`` gives (small integers)
+and scales it batch by batch; the line does both at once; the numbers are the same to the last bit. This file knows no
+file format, no recipe and no network.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from candling.errors import ImageError
-from candling.types import FloatArray, Frame
+
+if TYPE_CHECKING:
+    from candling.types import FloatArray, Frame
 
 __all__ = ["PixelSpec", "prepare", "scale", "shape_frame"]
 
@@ -71,7 +74,9 @@ def shape_frame(frame: Frame, *, channels: int, height: int, width: int) -> Fram
     """
     _check_frame(frame)
     if channels not in (1, 3) or height < 1 or width < 1:
-        raise ValueError(f"channels must be 1 or 3 and the size at least 1 x 1; they are {channels}, {height} x {width}")
+        raise ValueError(
+            f"channels must be 1 or 3 and the size at least 1 x 1; they are {channels}, {height} x {width}"
+        )
     if frame.ndim == 3 and channels == 1:
         frame = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
     frame = _resize(frame, height, width)
@@ -102,7 +107,9 @@ def scale(frames: Frame, *, white: int | None = None) -> FloatArray:
     >>> scale(np.zeros((2, 4, 5, 3), np.uint8)).shape
     (2, 3, 4, 5)
     """
-    if frames.dtype not in (np.uint8, np.uint16) or not (frames.ndim == 3 or (frames.ndim == 4 and frames.shape[3] == 3)):
+    if frames.dtype not in (np.uint8, np.uint16) or not (
+        frames.ndim == 3 or (frames.ndim == 4 and frames.shape[3] == 3)
+    ):
         raise ImageError(
             f"frames are {frames.dtype} {frames.shape}; give uint8 or uint16 of shape (N, H, W) or (N, H, W, 3)"
         )

@@ -79,7 +79,9 @@ def starts(length: int, size: int, stride: int | None = None) -> list[int]:
     """
     stride = size if stride is None else stride
     if size < 1 or not 1 <= stride <= size:
-        raise ValueError(f"size must be at least 1 px and stride between 1 px and the size; they are {size} and {stride}")
+        raise ValueError(
+            f"size must be at least 1 px and stride between 1 px and the size; they are {size} and {stride}"
+        )
     if length < size:
         raise ValueError(f"a patch of {size} px does not fit into {length} px")
     whole = list(range(0, length - size + 1, stride))

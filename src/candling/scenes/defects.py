@@ -1,7 +1,7 @@
 """Defects of a rounded product, drawn into a picture before noise; knows no product, only its surface coordinates.
 
-Each function takes a picture, float32 (H, W) in grey levels, and gives the altered one; ``strength`` 1 is plain to see,
-0 leaves the picture as it is. Where the defect is, :func:`difference_mask` reads off the two pictures.
+Pictures are float32 (H, W) in grey levels, 0 to 255. ``strength`` 1 is plain to see, 0 leaves a picture as it is.
+Where a defect is, :func:`difference_mask` reads off the pictures with and without it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from candling.types import FloatArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-__all__ = ["Surface", "crack", "difference_mask", "poke", "scratch", "smudge", "squeeze", "strength_of"]
+__all__ = ["Surface", "clouds", "crack", "difference_mask", "poke", "scratch", "smudge", "squeeze", "strength_of"]
 
 _VISIBLE = 7.0
 """A pixel belongs to a defect when, at full strength, it differs by so many grey levels."""
+
+Points = NDArray[np.float64]
+"""(N, 2) as (along, across) in px on a surface."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,10 @@ class Surface:
         radius: the product's radius at this place of the axis.
         beyond: how far behind the beginning of an end's dome; 0 between the domes.
         outside: distance from the outline, negative inside.
-        cap: 1 on the left part, 0 on the right one, smooth over one pixel between them.
         centre: (column, row) of the product's centre.
         angle: of the axis against the rows, in radians.
-        ends: where the axis begins and ends.
-        joint: where the left part ends.
+        half_length: from the centre to either end.
+        thickness: the product's typical radius: the unit in which defects are sized.
     """
 
     along: FloatArray
@@ -47,24 +49,18 @@ class Surface:
     radius: FloatArray
     beyond: FloatArray
     outside: FloatArray
-    cap: FloatArray
     centre: tuple[float, float]
     angle: float
-    ends: tuple[float, float]
-    joint: float
+    half_length: float
+    thickness: float
 
     @property
     def cover(self) -> FloatArray:
         """The product's share of each pixel, in [0, 1]."""
-        return np.clip(0.5 - self.outside, 0.0, 1.0)
+        return np.clip(np.float32(0.5) - self.outside, 0.0, 1.0)
 
-    @property
-    def thickness(self) -> float:
-        """The product's typical radius in px: the unit defects are sized in."""
-        return float(np.median(self.radius))
-
-    def pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give (column, row) of points (N, 2) given as (along, across) in px."""
+    def pixels(self, points: Points) -> NDArray[np.float64]:
+        """Give (column, row) of points on the surface."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         return points @ np.array([[cos, sin], [-sin, cos]]) + np.array(self.centre)
 
@@ -75,30 +71,201 @@ def strength_of(difficulty: float) -> float:
     >>> [round(strength_of(difficulty), 2) for difficulty in (0.0, 0.5, 1.0)]
     [1.0, 0.2, 0.04]
     """
-    return 25.0**-difficulty
+    return float(25.0**-difficulty)
 
 
 def difference_mask(good: FloatArray, altered: FloatArray, strength: float) -> NDArray[np.bool_]:
-    """Mark the pixels a defect of this strength changed, so that a weak one has the mask of a strong one."""
-    return np.abs(altered - good) > _VISIBLE * strength
+    """Mark the pixels, bool (H, W), that a defect changed, with the gaps of a pixel or two between them.
+
+    The change that counts shrinks with the strength: a weak defect has the mask of a strong one.
+    """
+    changed = (np.abs(altered - good) > _VISIBLE * strength).astype(np.uint8)
+    reach = 1 + 2 * round(max(good.shape) / 256)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    return cv2.morphologyEx(changed, cv2.MORPH_CLOSE, kernel) > 0
 
 
 def crack(picture: FloatArray, surface: Surface, rng: np.random.Generator, strength: float) -> FloatArray:
-    """Break the shell open: a jagged bright rift with splinters, dark along its lower lip."""
-    size = surface.thickness
-    centre, heading = _place(surface, rng, edge=True)
-    length = size * rng.uniform(0.5, 1.1)
-    steps = 14
-    path = _walk(centre, heading, length, steps, rng, bend=0.35, jag=0.06 * size)
-    width = size * rng.uniform(0.05, 0.12) * np.sin(np.linspace(0.15, math.pi - 0.15, steps)) ** 0.7
-    width *= rng.uniform(0.4, 1.5, size=steps)
-    normal = np.stack([-np.gradient(path[:, 1]), np.gradient(path[:, 0])], axis=1)[:, ::-1] * (1, 1)
-    normal /= np.maximum(np.hypot(*normal.T)[:, None], 1e-6)
-    outline = np.concatenate([path + normal * width[:, None], (path - normal * width[:, None] * 0.6)[::-1]])
-    rift = _fill(surface, [outline])
-    splinters = [_splinter(path[rng.integers(steps)], size, rng) for _ in range(rng.integers(3, 8))]
-    bright = np.maximum(rift, 0.8 * _fill(surface, splinters))
-    lip = np.clip(_shift(rift, 0.035 * size) - bright, 0.0, 1.0)
-    inside = 205.0 + 38.0 * _clouds(rng, picture.shape, 0.12 * size)
-    altered = _blend(picture, 18.0, 0.75 * strength * lip * surface.cover)
-    return _blend(altered, inside, strength * bright * surface.cover)
+    """Break the shell open: a jagged bright rift with splinters, and a dark lip under it."""
+    unit = surface.thickness
+    side = rng.choice([-1.0, 1.0])
+    centre = _spot(surface, rng, across=side * rng.uniform(0.5, 0.88))
+    path = _walk(centre, rng.normal(0.0, 0.12), unit * rng.uniform(0.6, 1.3), rng, bend=0.3)
+    width = unit * rng.uniform(0.05, 0.11) * np.sin(np.linspace(0.2, math.pi - 0.2, len(path)))
+    above, below = (rng.uniform(0.3, 1.6, size=(len(path), 1)) for _ in range(2))
+    normal = _normals(path) * width[:, None]
+    rift = _fill(surface, [np.concatenate([path + normal * above, (path - normal * below)[::-1]])])
+    splinters = [_splinter(path[rng.integers(len(path))], unit, rng) for _ in range(rng.integers(3, 9))]
+    shell = np.maximum(rift, _fill(surface, splinters) * np.float32(0.85)) * surface.cover
+    lip = cv2.GaussianBlur(np.roll(shell, max(1, round(0.04 * unit)), axis=0), (0, 0), 0.03 * unit) * surface.cover
+    altered = _blend(picture, 14.0, 0.7 * strength * lip)
+    return _blend(altered, 205.0 + 30.0 * clouds(rng, picture.shape, 0.1 * unit), strength * shell)
+
+
+def scratch(picture: FloatArray, surface: Surface, rng: np.random.Generator, strength: float) -> FloatArray:
+    """Scratch the surface: a bundle of fine, nearly parallel, bright lines that come and go."""
+    unit = surface.thickness
+    centre = _spot(surface, rng, across=rng.uniform(-0.5, 0.5))
+    turn = rng.normal(0.0, 0.6)
+    grooves = np.zeros(picture.shape, np.float32)
+    for _ in range(rng.integers(3, 8)):
+        start = centre + rng.normal(0.0, 0.16, size=2) * unit
+        path = _walk(start, turn + rng.normal(0.0, 0.1), unit * rng.uniform(0.4, 1.5), rng, bend=0.08)
+        depth = np.abs(np.interp(np.linspace(0, 1, len(path)), np.linspace(0, 1, 6), rng.uniform(-0.3, 1.0, size=6)))
+        grooves = np.maximum(grooves, _line(surface, path, depth, width=unit * rng.uniform(0.012, 0.03)))
+    gain = rng.uniform(70.0, 110.0)
+    return picture + np.float32(strength * gain) * grooves * surface.cover
+
+
+def poke(picture: FloatArray, surface: Surface, rng: np.random.Generator, strength: float) -> FloatArray:
+    """Push the shell in at one spot: a dimple lit from above, torn skin with a broken bright rim, fine cracks around."""
+    unit = surface.thickness
+    centre = _spot(surface, rng, across=rng.uniform(-0.55, 0.55))
+    size = unit * rng.uniform(0.20, 0.38)
+    right, down = (surface.along - centre[0]) / size, (surface.across - centre[1]) / (size * rng.uniform(0.7, 1.0))
+    distance = np.hypot(right, down) + 0.22 * clouds(rng, picture.shape, 0.7 * size)
+    bowl = np.clip(1.0 - distance * np.abs(distance), 0.0, 1.0)
+    torn = np.clip(clouds(rng, picture.shape, 0.16 * size) + clouds(rng, picture.shape, 0.4 * size), -0.8, 2.0) * bowl
+    rim = np.exp(-(((distance - 0.9) / 0.16) ** 2)) * np.clip(
+        0.4 + 1.1 * clouds(rng, picture.shape, 0.6 * size), 0, 1.2
+    )
+    star = np.zeros(picture.shape, np.float32)
+    for turn in rng.uniform(0.0, 2 * math.pi, size=rng.integers(2, 6)):
+        path = _walk(centre, turn, size * rng.uniform(2.4, 3.8), rng, bend=0.4)[8:]  # from the spot outwards
+        star = np.maximum(star, _line(surface, path, np.linspace(1.0, 0.2, len(path)), width=0.02 * unit))
+    relief = 60.0 * bowl * down - 14.0 * bowl + 52.0 * torn + 95.0 * rim + 70.0 * star
+    change = np.maximum(relief, -0.85 * picture) * surface.cover  # light is added or taken away, never below black
+    return picture + np.float32(strength) * change.astype(np.float32)
+
+
+def squeeze(picture: FloatArray, surface: Surface, rng: np.random.Generator, strength: float) -> FloatArray:
+    """Press the product out of shape: the outline moves, the skin folds."""
+    unit = surface.thickness
+    depth = strength * unit * rng.uniform(0.16, 0.30)
+    width = unit * rng.uniform(0.45, 0.8)
+    level = np.clip(surface.across / surface.radius, -1.0, 1.0)
+    fade = np.exp(-np.maximum(surface.outside, 0.0) / (0.7 * unit))
+    side = rng.choice([-1.0, 0.0, 1.0])
+    if rng.uniform() < 0.3:  # an end is dented
+        end = rng.choice([-1.0, 1.0])
+        spot = unit * rng.uniform(-0.5, 0.5)
+        reach = np.clip((end * surface.along - surface.half_length + unit) / unit, 0.0, 1.2)
+        shift = end * 1.4 * depth * reach * np.exp(-(((surface.across - spot) / (0.5 * unit)) ** 2)) * fade
+        bent = _pull(picture, surface, along=shift, across=0.0)
+        bow = 0.3 * (surface.across - spot) ** 2 / unit
+        fold = _crease(end * surface.along - surface.half_length + 0.6 * unit + bow, unit)
+        fold *= np.exp(-(((surface.across - spot) / (0.5 * unit)) ** 2))
+    else:  # the waist is pinched, from one side or from both
+        place = rng.uniform(-0.6, 0.6) * surface.half_length
+        pinch = np.exp(-(((surface.along - place) / width) ** 2))
+        shift = depth * pinch * (level if side == 0 else side * np.clip(0.5 + side * level, 0.0, 1.3)) * fade
+        bent = _pull(picture, surface, along=0.0, across=shift)
+        lean = rng.normal(0.0, 0.35)
+        ridge = surface.along - place - lean * surface.across
+        fold = _crease(ridge, unit) * np.clip(np.abs(level - 0.4 * side), 0.25, 1.0)
+    inside = np.clip(-surface.outside / (0.15 * unit) - 0.8, 0.0, 1.0)
+    change = 0.42 * fold * inside * (bent + 22.0)  # a fold changes the light, so bright skin shows more of it
+    return bent + np.float32(strength) * change.astype(np.float32)
+
+
+def smudge(ink: FloatArray, rng: np.random.Generator, strength: float) -> FloatArray:
+    """Spoil an imprint, float32 (H, W) in [0, 1]: erased, half missing, smeared, printed twice or rubbed off in lines."""
+    rows, columns = ink.shape
+    kind = rng.integers(5)
+    place, share = rng.uniform(0.25, 0.75), rng.uniform(0.25, 0.5)
+    right = np.abs(np.linspace(0.0, 1.0, columns, dtype=np.float32) - np.float32(place)) / np.float32(share / 2)
+    window = np.clip(4.0 * (1.0 - right), 0.0, 1.0)[None, :]
+    if kind == 0:
+        spoilt = np.zeros_like(ink)
+    elif kind == 1:
+        spoilt = ink * (1.0 - window)
+    elif kind == 2:
+        long = max(3, round(columns * rng.uniform(0.08, 0.16)))
+        spoilt = cv2.filter2D(ink, -1, np.full((1, long), 1.0 / long, np.float32), anchor=(0, 0))
+    elif kind == 3:
+        step = max(2, round(rows * rng.uniform(0.07, 0.12))) * rng.choice([-1, 1])
+        spoilt = np.maximum(0.75 * ink, 0.75 * np.roll(ink, (step, -abs(step)), axis=(0, 1)))
+    else:
+        down, across = np.mgrid[0:rows, 0:columns].astype(np.float32)
+        lines = np.sin((across + rng.uniform(-0.6, 0.6) * down) * np.float32(2 * math.pi / (0.09 * rows)))
+        spoilt = ink * (1.0 - window * (lines > -0.4))
+    altered = ink + np.float32(strength) * (spoilt - ink)
+    return altered.astype(np.float32)
+
+
+def clouds(rng: np.random.Generator, shape: tuple[int, ...], grain: float) -> FloatArray:
+    """Draw smooth noise, float32 (H, W) of mean 0 and deviation near 0.8, with spots of about ``grain`` px."""
+    rows, columns = (max(2, math.ceil(side / max(grain, 1.0)) + 1) for side in shape)
+    coarse = rng.standard_normal((rows, columns), dtype=np.float32)
+    return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+
+
+def _spot(surface: Surface, rng: np.random.Generator, *, across: float) -> NDArray[np.float64]:
+    """Choose a point on the surface, away from the ends; ``across`` is given in radii."""
+    along = rng.uniform(-1.0, 1.0) * (surface.half_length - 0.8 * surface.thickness)
+    return np.array([along, across * surface.thickness])
+
+
+def _walk(centre: NDArray[np.float64], turn: float, length: float, rng: np.random.Generator, *, bend: float) -> Points:
+    """Walk a path of this length whose middle is ``centre``, wandering by ``bend`` radians a step."""
+    turns = turn + np.cumsum(rng.normal(0.0, bend, size=16)) * 0.5 + rng.normal(0.0, bend, size=16)
+    steps = np.stack([np.cos(turns), np.sin(turns)], axis=1) * (length / 16)
+    path = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
+    return np.asarray(path - path[8] + centre)
+
+
+def _crease(ridge: FloatArray, unit: float) -> FloatArray:
+    """Shade a fold by the distance from its ridge: one flank towards the light, the other away from it, in [-1, 1]."""
+    return np.asarray(-np.tanh(ridge / (0.025 * unit)) * np.exp(-np.abs(ridge) / (0.22 * unit)), dtype=np.float32)
+
+
+def _normals(path: Points) -> Points:
+    tangent = np.gradient(path, axis=0)
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-9)
+    return np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
+
+
+def _splinter(near: NDArray[np.float64], unit: float, rng: np.random.Generator) -> Points:
+    corners = np.sort(rng.uniform(0.0, 2 * math.pi, size=rng.integers(3, 6)))
+    reach = unit * rng.uniform(0.02, 0.09) * rng.uniform(0.4, 1.0, size=corners.size)
+    centre = near + rng.normal(0.0, 0.10, size=2) * unit * (1.6, 0.8)
+    return np.asarray(centre + np.stack([np.cos(corners) * 1.5, np.sin(corners)], axis=1) * reach[:, None])
+
+
+def _fill(surface: Surface, outlines: Iterable[Points]) -> FloatArray:
+    """Fill outlines with 1, smooth at their edges."""
+    canvas = np.zeros(surface.along.shape, np.uint8)
+    for outline in outlines:
+        cv2.fillPoly(canvas, [_fixed(surface, outline)], 255, cv2.LINE_AA, 4)
+    return canvas.astype(np.float32) / np.float32(255)
+
+
+def _line(surface: Surface, path: Points, depth: NDArray[np.float64], *, width: float) -> FloatArray:
+    """Draw a line whose depth, in [0, 1], changes along the path; one thinner than a pixel is fainter instead."""
+    canvas = np.zeros(surface.along.shape, np.uint8)
+    points = _fixed(surface, path)
+    faint = min(1.0, 0.35 + width)
+    for index in range(len(path) - 1):
+        level = int(255 * faint * min(1.0, float(depth[index])))
+        cv2.polylines(canvas, [points[index : index + 2]], False, level, max(1, round(width)), cv2.LINE_AA, 4)
+    return canvas.astype(np.float32) / np.float32(255)
+
+
+def _fixed(surface: Surface, points: Points) -> NDArray[np.int32]:
+    """Give pixels in sixteenths, as OpenCV draws them with ``shift=4``."""
+    return np.round(surface.pixels(points) * 16).astype(np.int32)
+
+
+def _blend(picture: FloatArray, grey: float | FloatArray, share: FloatArray) -> FloatArray:
+    return (picture + share * (grey - picture)).astype(np.float32)
+
+
+def _pull(
+    picture: FloatArray, surface: Surface, *, along: FloatArray | float, across: FloatArray | float
+) -> FloatArray:
+    """Take each pixel from a place shifted along and across the axis by so many px."""
+    rows, columns = np.indices(picture.shape, dtype=np.float32)
+    cos, sin = math.cos(surface.angle), math.sin(surface.angle)
+    right = (columns + along * cos - across * sin).astype(np.float32)
+    down = (rows + along * sin + across * cos).astype(np.float32)
+    return cv2.remap(picture, right, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,4 +1,4 @@
-"""Pieces of networks as functions of numbers: encoder, decoder, bottlenecks, folding; knows no loss, no score, no recipe.
+"""Pieces of networks as functions of numbers: encoder, decoder, bottlenecks, folding; knows no loss and no score.
 
 Every stage is convolution, batch norm, ReLU in this order, so that the norm folds into the convolution (:func:`fold`).
 """
@@ -6,40 +6,75 @@ Every stage is convolution, batch norm, ReLU in this order, so that the norm fol
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
+from pydantic import Field
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["Downsample", "decoder", "dense_bottleneck", "encoder", "fold", "narrow_bottleneck", "stride_of"]
+from candling.errors import RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "Downsample",
+    "Kernel",
+    "Widths",
+    "decoder",
+    "dense_ends",
+    "encoder",
+    "fold",
+    "inner_shape",
+    "narrow_ends",
+]
 
 Downsample = Literal["stride", "max_pool"]
+Kernel = Literal[3, 4, 5]
+Widths = tuple[Annotated[int, Field(ge=1)], ...]
 
-M = TypeVar("M", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 
-def stride_of(widths: Sequence[int]) -> int:
-    """Say by how much an encoder of these widths shrinks each side: its height and width must be multiples of this."""
-    return 2 ** len(widths)
+def inner_shape(shape: tuple[int, int, int], widths: Sequence[int]) -> tuple[int, int, int]:
+    """Give the shape (widths[-1], h, w) of what an encoder makes of images of ``shape`` (C, H, W).
+
+    Raises:
+        RecipeError: a side cannot be halved as often as there are widths.
+    """
+    stride = 2 ** len(widths)
+    for name, size in zip(("height", "width"), shape[1:], strict=True):
+        if size % stride:
+            below = size - size % stride
+            nearest = f"{below} or {below + stride}" if below else f"{stride}"
+            raise RecipeError(
+                f"prepare.{name}: {len(widths)} stages (method.widths) halve {size} px {len(widths)} times, so it must "
+                f'be a multiple of {stride}; set it to {nearest}, or to "auto" with prepare.multiple = {stride}'
+            )
+    return widths[-1], shape[1] // stride, shape[2] // stride
 
 
 def encoder(
-    channels: int, widths: Sequence[int], *, kernel: int = 3, downsample: Downsample = "stride", dropout: float = 0.0
+    channels: int, widths: Sequence[int], *, kernel: Kernel = 3, downsample: Downsample = "stride", dropout: float = 0.0
 ) -> nn.Sequential:
     """Build stages that each halve height and width: (N, channels, H, W) to (N, widths[-1], H / 2^n, W / 2^n).
 
     Args:
         channels: of the image.
         widths: channels after each stage.
-        kernel: size of the convolutions; odd when ``downsample`` is ``"max_pool"``.
+        kernel: size of the convolutions.
         downsample: a convolution of stride 2, or one of stride 1 and the maximum of each 2 x 2.
         dropout: share of values set to zero after each stage while training.
+
+    Raises:
+        RecipeError: an even kernel with "max_pool", which would move the image by half a pixel a stage.
     """
+    if downsample == "max_pool" and kernel % 2 == 0:
+        raise RecipeError(f'method.kernel: downsample = "max_pool" needs an odd kernel, not {kernel}; set kernel = 3')
+    stride = 2 if downsample == "stride" else 1
     stages: list[nn.Module] = []
     for before, after in pairwise((channels, *widths)):
-        stride = 2 if downsample == "stride" else 1
         stages += [
             nn.Conv2d(before, after, kernel, stride=stride, padding=(kernel - 1) // 2, bias=False),
             nn.BatchNorm2d(after),
@@ -52,40 +87,40 @@ def encoder(
     return nn.Sequential(*stages)
 
 
-def decoder(channels: int, widths: Sequence[int], *, kernel: int = 3) -> nn.Sequential:
+def decoder(channels: int, widths: Sequence[int], *, kernel: Kernel = 3) -> nn.Sequential:
     """Mirror :func:`encoder` with transposed convolutions; the last gives ``channels`` maps without norm or ReLU.
 
     The sigmoid is the caller's: it belongs in float32.
     """
+    steps = list(pairwise((*reversed(widths), channels)))
     stages: list[nn.Module] = []
-    for before, after in pairwise((*reversed(widths), channels)):
-        last = len(stages) == 3 * (len(widths) - 1)
-        stages.append(
-            nn.ConvTranspose2d(
-                before, after, kernel, stride=2, padding=(kernel - 1) // 2, output_padding=kernel % 2, bias=last
-            )
-        )
-        if not last:
-            stages += [nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-    return nn.Sequential(*stages)
+    for before, after in steps[:-1]:
+        stages += [_doubling(before, after, kernel, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+    return nn.Sequential(*stages, _doubling(*steps[-1], kernel, bias=True))
 
 
-def narrow_bottleneck(width: int, latent: int) -> nn.Sequential:
-    """Squeeze each position to ``latent`` channels by a 1 x 1 convolution and widen it again; keeps (N, width, h, w)."""
-    return nn.Sequential(
-        nn.Conv2d(width, latent, 1), nn.Conv2d(latent, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-    )
+def _doubling(before: int, after: int, kernel: Kernel, *, bias: bool) -> nn.ConvTranspose2d:
+    padding = (kernel - 1) // 2
+    return nn.ConvTranspose2d(before, after, kernel, stride=2, padding=padding, output_padding=kernel % 2, bias=bias)
 
 
-def dense_bottleneck(shape: tuple[int, int, int], latent: int) -> nn.Sequential:
-    """Squeeze the whole map (N, width, h, w) to ``latent`` numbers and back, by two dense layers."""
+def narrow_ends(width: int, outward: int, inward: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Build 1 x 1 convolutions that squeeze each position: ``width`` channels to ``outward``, ``inward`` to ``width``.
+
+    A plain bottleneck has ``outward`` equal to ``inward``; a variational one puts out twice as many as it takes in.
+    """
+    widen = (nn.Conv2d(inward, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+    return nn.Sequential(nn.Conv2d(width, outward, 1)), nn.Sequential(*widen)
+
+
+def dense_ends(shape: tuple[int, int, int], outward: int, inward: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """Build dense layers that squeeze the whole map: ``shape`` to ``outward`` numbers, and ``inward`` to ``shape``."""
     size = shape[0] * shape[1] * shape[2]
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(size, latent), nn.Linear(latent, size), nn.ReLU(inplace=True), nn.Unflatten(1, shape)
-    )
+    widen = (nn.Linear(inward, size), nn.ReLU(inplace=True), nn.Unflatten(1, shape))
+    return nn.Sequential(nn.Flatten(), nn.Linear(size, outward)), nn.Sequential(*widen)
 
 
-def fold(module: M) -> M:
+def fold(module: Module) -> Module:
     """Give a copy in evaluation mode whose batch norms are folded into the convolutions before them.
 
     The copy computes the same function to rounding. Only norms that directly follow a convolution inside a
@@ -94,12 +129,17 @@ def fold(module: M) -> M:
     folded = copy.deepcopy(module).eval()
     for parent in list(folded.modules()):
         if isinstance(parent, nn.Sequential):
-            kept: list[nn.Module] = []
-            for layer in parent:
-                if isinstance(layer, nn.BatchNorm2d) and kept and isinstance(kept[-1], nn.Conv2d | nn.ConvTranspose2d):
-                    transposed = isinstance(kept[-1], nn.ConvTranspose2d)
-                    kept[-1] = fuse_conv_bn_eval(kept[-1], layer, transpose=transposed)
-                elif not isinstance(layer, nn.Dropout):
-                    kept.append(layer)
-            parent._modules = {str(index): layer for index, layer in enumerate(kept)}  # noqa: SLF001
+            layers = _folded(list(parent))
+            del parent[:]
+            parent.extend(layers)
     return folded
+
+
+def _folded(layers: Sequence[nn.Module]) -> list[nn.Module]:
+    kept: list[nn.Module] = []
+    for layer in layers:
+        if isinstance(layer, nn.BatchNorm2d) and kept and isinstance(kept[-1], nn.Conv2d | nn.ConvTranspose2d):
+            kept[-1] = fuse_conv_bn_eval(kept[-1], layer, transpose=isinstance(kept[-1], nn.ConvTranspose2d))
+        elif not isinstance(layer, nn.Dropout):
+            kept.append(layer)
+    return kept

@@ -11,10 +11,19 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["SSIM_MARGIN", "SSIM_SIZE", "ReconstructionLoss", "mean_squared_error", "reconstruction_losses", "ssim", "ssim_map"]
+from candling.train.windows import gaussian_taps, smooth_valid
+
+__all__ = [
+    "SSIM_MARGIN",
+    "SSIM_SIZE",
+    "ReconstructionLoss",
+    "mean_squared_error",
+    "reconstruction_losses",
+    "ssim",
+    "ssim_map",
+]
 
 SSIM_SIZE = 11
 """Rows and columns of the SSIM window; a smaller image has no SSIM."""
@@ -101,8 +110,9 @@ def _ssim_columns_first(image: Tensor, reconstruction: Tensor) -> Tensor:
         with torch.autocast(image.device.type, enabled=False):
             return _ssim_columns_first(image.float(), reconstruction.float())
     x, y = image - _CENTRE, reconstruction - _CENTRE  # variances do not see a shift; near 0 they cancel less
-    moments = _windowed(torch.stack((x, y, x * x + y * y, x * y)))
-    mean_x, mean_y, sum_squares, product = moments.unbind(0)
+    maps = torch.stack((x, y, x * x + y * y, x * y))
+    moments = smooth_valid(maps.flatten(0, 2), gaussian_taps(_SIGMA, SSIM_SIZE))
+    mean_x, mean_y, sum_squares, product = moments.unflatten(0, maps.shape[:3]).unbind(0)
     mean_product = mean_x * mean_y
     mean_squares = mean_x * mean_x + mean_y * mean_y
     # Wang et al. 2004, eq. 13; the two variances enter only as their sum, so four windowed maps suffice
@@ -110,18 +120,3 @@ def _ssim_columns_first(image: Tensor, reconstruction: Tensor) -> Tensor:
     shift = _CENTRE * (mean_x + mean_y) + _CENTRE * _CENTRE
     luminance = (2.0 * (mean_product + shift) + _C1) / (mean_squares + 2.0 * shift + _C1)
     return luminance * contrast
-
-
-def _windowed(maps: Tensor) -> Tensor:
-    """Average (..., H, W) under the Gaussian window at valid positions and exchange axes: (..., W - 10, H - 10).
-
-    The window is separable. Rows are taken as channels of a depthwise 1-D convolution, then columns.
-    """
-    *lead, height, width = maps.shape
-    taps = torch.arange(SSIM_SIZE, dtype=maps.dtype, device=maps.device) - SSIM_MARGIN
-    window = torch.exp(-0.5 * (taps / _SIGMA) ** 2)
-    window = (window / window.sum()).view(1, 1, -1)
-    across = F.conv1d(maps.flatten(0, -3), window.expand(height, 1, -1), groups=height)
-    columns = width - 2 * SSIM_MARGIN
-    both = F.conv1d(across.transpose(1, 2), window.expand(columns, 1, -1), groups=columns)
-    return both.reshape(*lead, columns, height - 2 * SSIM_MARGIN)

@@ -5,9 +5,11 @@ The command line draws a bar from it, a service would fill a page; the loop know
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Progress", "Silent", "Standing"]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
 
-from candling.recipe import Training
+if TYPE_CHECKING:
+    from candling.recipe import Training
 
 __all__ = ["Patience", "progress_of", "rate_at"]
 
@@ -48,7 +50,7 @@ class Patience:
 
     def after(self, value: float, *, patience: int) -> Patience:
         """Give the state after one more epoch; a plateau is met when more than ``patience`` epochs were no better."""
-        if value < self.best * (1.0 - 1e-4):
+        if math.isinf(self.best) or value < self.best - 1e-4 * abs(self.best):
             return replace(self, best=value, waited=0)
         if self.waited + 1 > patience:
             return replace(self, waited=0, plateaus=self.plateaus + 1)

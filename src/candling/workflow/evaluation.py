@@ -10,13 +10,15 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from candling.types import Verdict
-from candling.workflow.tables import csv_line
+from candling.workflow.tables import Cell, csv_line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "FIGURES",
@@ -187,6 +189,7 @@ class Origin:
     source: str
     bundle_name: str
     bundle_hash: str
+    bundle_made: str
     method: str
     engine: str
     precision: str
@@ -293,12 +296,12 @@ class Evaluation:
 
     def csv_lines(self) -> Iterator[str]:
         """Write one CSV line an image, after a header; no cell can be taken for a formula."""
-        steps = sorted({step for image in self.images for step in image.milliseconds})
+        steps = list(dict.fromkeys(step for image in self.images for step in image.milliseconds))
         head = ["name", "label", "verdict", "mistake", "severity", "region", "score", "value", "limit", "reason"]
         yield csv_line([*head, *(f"{step}_ms" for step in steps)])
         for image in self.images:
-            judged = [image.name, image.label, str(image.verdict), image.mistake, image.severity]
-            behind = [image.region, image.score, image.value, image.limit, image.reason]
+            judged: list[Cell] = [image.name, image.label, str(image.verdict), image.mistake, image.severity]
+            behind: list[Cell] = [image.region, image.score, image.value, image.limit, image.reason]
             yield csv_line([*judged, *behind, *(image.milliseconds.get(step) for step in steps)])
 
     def sha256(self) -> str:

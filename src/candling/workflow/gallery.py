@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["choose_examples", "draw_panels", "draw_scale"]
 
 MISSED, REJECTED, FOUND, ACCEPTED = "Missed defects", "False rejects", "Defects found", "Good images accepted"
-SIDE = 320
+SIDE = 400
 """Longest side of a panel, in pixels."""
-QUALITY = 82
+QUALITY = 80
 
 
 def choose_examples(images: Sequence[ImageResult], *, most: int = 24) -> list[tuple[str, int]]:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from candling.types import FloatArray, Frame, Prediction
+    from candling.runtime.bundle import Bundle
+    from candling.types import FloatArray, Prediction
 
-__all__ = ["MapScale", "draw_outline", "frame_map", "frame_reconstruction"]
+__all__ = ["MapScale", "draw_outline", "frame_map", "frame_reconstruction", "map_scale"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,15 @@ class MapScale:
         return cls(low=typical, edge=highest, high=round(highest + (highest - typical) / 2, 12))
 
 
-def frame_map(predictions: Sequence[Prediction], shape: tuple[int, int], *, size: tuple[int, int] | None = None) -> FloatArray | None:
+def map_scale(bundle: Bundle) -> MapScale:
+    """Give the colour scale of a bundle, from its held-out good maps; [0, 1] where its graph gives no map."""
+    found = bundle.limits.map_range
+    return MapScale(0.0, 1.0, 1.0) if found is None else MapScale.of_good_maps(found.typical, found.highest)
+
+
+def frame_map(
+    predictions: Sequence[Prediction], shape: tuple[int, int], *, size: tuple[int, int] | None = None
+) -> FloatArray | None:
     """Put the patches' anomaly maps back where they were cut; where patches overlap the worse value stays.
 
     Args:
@@ -56,7 +65,7 @@ def frame_map(predictions: Sequence[Prediction], shape: tuple[int, int], *, size
         size: (H, W) of the result; the frame's own by default.
 
     Returns:
-        float32 ``size``; 0 where no patch lies, so that it never looks worse than what was inspected. None without maps.
+        float32 (H, W) of ``size``, 0 where no patch lies: what was not inspected never looks bad. None without maps.
     """
     target = shape if size is None else size
     down, across = target[0] / shape[0], target[1] / shape[1]
@@ -76,7 +85,9 @@ def frame_map(predictions: Sequence[Prediction], shape: tuple[int, int], *, size
     return None if canvas is None else np.where(np.isneginf(canvas), np.float32(0), canvas)
 
 
-def frame_reconstruction(predictions: Sequence[Prediction], shape: tuple[int, int], size: tuple[int, int]) -> NDArray[np.uint8] | None:
+def frame_reconstruction(
+    predictions: Sequence[Prediction], shape: tuple[int, int], size: tuple[int, int]
+) -> NDArray[np.uint8] | None:
     """Put the patches' reconstructions back where they were cut, black elsewhere.
 
     Args:

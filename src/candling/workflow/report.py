@@ -12,9 +12,8 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -22,7 +21,11 @@ from markupsafe import Markup
 from candling.disk import write_atomic
 from candling.types import Interval
 from candling.workflow import words
-from candling.workflow.evaluation import Evaluation, Figure, ImageResult, Panel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from candling.workflow.evaluation import Evaluation, Figure, ImageResult, Panel
 
 __all__ = ["render_report", "write_report"]
 
@@ -33,7 +36,7 @@ NAMED = 4000
 """Up to so many images the plots tell names when pointed at."""
 
 TITLES = {
-    "image_auroc": ("Image AUROC", "chance that a defect scores worse than a good image; 1 is perfect, 0.5 is guessing"),
+    "image_auroc": ("Image AUROC", "chance that a defect scores worse than a good image; 1 is perfect, 0.5 guessing"),
     "image_ap": ("Image average precision", "area under the precision and detection curve"),
     "f1": ("F1 at the bundle's limits", "balance of detection and precision of the verdicts that were given"),
     "best_f1": ("Best F1", "the same at the limit that suits these very images best: an upper bound, not a promise"),
@@ -55,7 +58,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
 def render_report(evaluation: Evaluation) -> str:
     """Give the report as HTML text; a pure function of the evaluation."""
     style, script = (PAGE / "report.css").read_text("utf-8"), (PAGE / "report.js").read_text("utf-8")
-    return _template().render(
+    page: str = _template().render(
         evaluation=evaluation,
         origin=evaluation.origin,
         policy=_policy(style, script),
@@ -72,6 +75,7 @@ def render_report(evaluation: Evaluation) -> str:
         has_pixels=evaluation.figures["aupro"].value is not None,
         identity=evaluation.sha256(),
     )
+    return page
 
 
 def _template() -> Any:
@@ -173,7 +177,8 @@ def _beside_limit(image: ImageResult) -> str:
         return "could not be judged"
     where = f" in {image.region}" if image.region not in {None, "whole"} else ""
     sign = ">" if image.value > image.limit else "≤"
-    return f"{image.score}{where} {words.scientific_or_fixed(image.value)} {sign} limit {words.scientific_or_fixed(image.limit)}"
+    value, limit = words.scientific_or_fixed(image.value), words.scientific_or_fixed(image.limit)
+    return f"{image.score}{where} {value} {sign} limit {limit}"
 
 
 def _data_uri(panel: Panel) -> str:
@@ -189,6 +194,8 @@ def _groups(evaluation: Evaluation) -> list[tuple[str, str, Sequence[Any]]]:
     groups: list[tuple[str, str, Sequence[Any]]] = []
     for heading, examples in found.items():
         total = totals.get(heading)
-        shown = "for comparison" if total is None else "all" if len(examples) == total else f"the {len(examples)} worst of {total}"
+        shown = "for comparison"
+        if total is not None:
+            shown = "all" if len(examples) == total else f"the {len(examples)} worst of {total}"
         groups.append((heading, shown, examples))
     return groups

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from candling.errors import ImageError
 
-__all__ = ["MAX_PIXELS", "ImageFacts", "check_size"]
+__all__ = ["MAX_PIXELS", "ImageFacts", "check_size", "check_stream"]
 
 MAX_PIXELS = 2**26
 """The largest picture read unless told otherwise, in pixels: 8192 x 8192."""
@@ -41,8 +41,8 @@ def check_size(width: int, height: int, *, max_pixels: int, where: str) -> None:
 
     >>> check_size(30_000, 30_000, max_pixels=MAX_PIXELS, where="big.png")
     Traceback (most recent call last):
-    candling.errors.ImageError: big.png: declares 30000 x 30000 px, more than the 67108864 px allowed; raise max_pixels \
-if the picture is meant to be so large
+    candling.errors.ImageError: big.png: declares 30000 x 30000 px, more than the 67108864 px allowed; raise \
+max_pixels if the picture is meant to be so large
     """
     if width < 1 or height < 1:
         raise ImageError(f"{where}: declares {width} x {height} px; the file is damaged, take the picture again")
@@ -50,4 +50,22 @@ if the picture is meant to be so large
         raise ImageError(
             f"{where}: declares {width} x {height} px, more than the {max_pixels} px allowed; "
             "raise max_pixels if the picture is meant to be so large"
+        )
+
+
+def check_stream(compressed: int, needed: int, *, ratio: int, where: str) -> None:
+    """Refuse a declared size that the compressed bytes could not fill even at the format's best ratio.
+
+    Raises:
+        ImageError: they could not.
+
+    >>> check_stream(100, 1_000_000, ratio=1032, where="liar.png")
+    Traceback (most recent call last):
+    candling.errors.ImageError: liar.png: declares 1000000 bytes of pixels, which its 100 compressed bytes cannot \
+hold; the file is damaged, copy or take the picture again
+    """
+    if compressed * ratio < needed:
+        raise ImageError(
+            f"{where}: declares {needed} bytes of pixels, which its {compressed} compressed bytes cannot hold; "
+            "the file is damaged, copy or take the picture again"
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from candling.scenes.defects import Surface
@@ -77,29 +78,31 @@ def draw_pose(rng: np.random.Generator, size: int, variation: float) -> Pose:
     )
 
 
-def surface_of(pose: Pose, size: int) -> Surface:
-    """Give the surface coordinates of every pixel of a picture of ``size`` px."""
+def surface_of(pose: Pose, size: int) -> tuple[Surface, FloatArray]:
+    """Give the surface coordinates of every pixel of a picture of ``size`` px, and the cap's share of each pixel.
+
+    The share, float32 (size, size) in [0, 1], falls from 1 to 0 over the pixel at the joint.
+    """
     rows, columns = _grid(size)
-    cos, sin = math.cos(pose.angle), math.sin(pose.angle)
+    cos, sin = np.float32(math.cos(pose.angle)), np.float32(math.sin(pose.angle))
     down, right = rows - np.float32(pose.y), columns - np.float32(pose.x)
-    along = right * np.float32(cos) + down * np.float32(sin)
-    across = down * np.float32(cos) - right * np.float32(sin)
+    along = right * cos + down * sin
+    across = down * cos - right * sin
     cap = np.clip(np.float32(pose.joint + 0.5) - along, 0.0, 1.0)
     radius = np.float32(pose.body_radius) + np.float32(pose.cap_radius - pose.body_radius) * cap
     beyond = along - np.clip(along, np.float32(pose.cap_end), np.float32(pose.body_end))
-    outside = np.hypot(beyond, across) - radius
-    return Surface(
+    surface = Surface(
         along=along,
         across=across,
         radius=radius,
         beyond=beyond,
-        outside=outside,
-        cap=cap,
+        outside=cv2.magnitude(beyond, across) - radius,
         centre=(pose.x, pose.y),
         angle=pose.angle,
-        ends=(-pose.half_length, pose.half_length),
-        joint=pose.joint,
+        half_length=pose.half_length,
+        thickness=pose.body_radius,
     )
+    return surface, cap
 
 
 @lru_cache(maxsize=8)

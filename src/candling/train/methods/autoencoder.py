@@ -1,106 +1,156 @@
-"""Convolutional autoencoder after the capsule project: learns to redraw good images, and fails on what it never saw.
+"""Convolutional autoencoder: learns to redraw good images and fails on what it never saw.
 
-Encoder 1-32-64-128 by strided convolutions, batch norm and ReLU after each, dropout; the decoder mirrors it with
-transposed convolutions and a sigmoid; mean squared error; Adam with weight decay.
+The defaults are the published capsule system: an encoder of three strided convolutions (32, 64, 128 channels), batch
+norm and ReLU after each, dropout; a decoder of transposed convolutions that mirrors it and ends in a sigmoid; mean
+squared error; Adam with weight decay. What its text leaves open is chosen here: kernel 3, padding 1, dropout 0.1 after
+each stage of the encoder, batch norm before ReLU (so that it folds into the convolution on the line).
+
+That network holds more numbers inside than the image has pixels, so it can learn to copy, defects included. The options
+``bottleneck``, ``spoil`` and ``recursion`` are ways against it.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from candling.errors import RecipeError
 from candling.train import blocks
+from candling.train.augment import AugmentOptions, augment
 from candling.train.losses import ReconstructionLoss, reconstruction_losses
-from candling.train.method import Batch, Plan
-from candling.train.scores import Scorer, ScoreOptions
-from candling.train.spoil import SpoilOptions
+from candling.train.scores import ScoreOptions, Scorer, Scoring
+from candling.train.spoil import SpoilOptions, spoil
+from candling.train.updates import numbers, set_up, update
 
-__all__ = ["Options", "build"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from candling.train.method import Batch, Plan
+
+__all__ = ["Autoencoder", "Options", "build"]
 
 
 class Options(BaseModel):
+    """The recipe's ``[method]`` for ``name = "autoencoder"``.
+
+    Attributes:
+        widths: channels after each stage; each stage halves height and width.
+        kernel: of all convolutions. 4 divides evenly by the stride, which spares a faint chequerboard; 3 is lighter.
+        downsample: by strided convolutions, or by the maximum of each 2 x 2 (the published alternative; odd kernel).
+        dropout: share of values set to zero after each stage of the encoder while training.
+        bottleneck: "none" as published; "narrow" squeezes each position of the innermost map to ``latent`` channels;
+            "dense" squeezes the whole innermost map to ``latent`` numbers.
+        latent: size of the bottleneck.
+        loss: mean squared error, 1 - SSIM, or their weighted sum.
+        mse_weight: of the mean squared error in the mixed loss.
+        ssim_weight: of 1 - SSIM in the mixed loss.
+        recursion: the network redraws its own result this many times on the line; while training, each update draws
+            how often from 1 to this number (RcAE, AAAI 2026).
+        spoil: ``[method.spoil]``, what is done to the images it must restore.
+        augment: ``[method.augment]``, which variants of good images are good as well.
+        score: ``[method.score]``, the anomaly map and the scores.
+    """
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    widths: tuple[int, ...] = Field(default=(32, 64, 128), min_length=1, strict=False)
-    kernel: Literal[3, 4, 5] = 3
+    widths: blocks.Widths = Field(default=(32, 64, 128), min_length=1, strict=False)
+    kernel: blocks.Kernel = 3
     downsample: blocks.Downsample = "stride"
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    bottleneck: Literal["none", "narrow", "dense"] = "none"
+    latent: int = Field(default=64, ge=1)
     loss: ReconstructionLoss = "mse"
-    mse_weight: float = 2.0
-    ssim_weight: float = 1.0
+    mse_weight: float = Field(default=2.0, ge=0)
+    ssim_weight: float = Field(default=1.0, ge=0)
+    recursion: int = Field(default=1, ge=1, le=10)
+    spoil: SpoilOptions = SpoilOptions()
+    augment: AugmentOptions = AugmentOptions()
     score: ScoreOptions = ScoreOptions()
 
 
 def build(options: Options, plan: Plan) -> Autoencoder:
+    """Build the method for images of the plan's shape.
+
+    Raises:
+        RecipeError: the images are too small, their sides are no multiples of 2^stages, or options contradict.
+    """
     return Autoencoder(options, plan)
 
 
 class Network(nn.Module):
+    """Encoder, bottleneck and decoder, and the scorer whose constants belong to them."""
+
     def __init__(self, shape: tuple[int, int, int], options: Options) -> None:
         super().__init__()
-        self.encoder = blocks.encoder(
-            shape[0], options.widths, kernel=options.kernel, downsample=options.downsample, dropout=options.dropout
-        )
-        self.decoder = blocks.decoder(shape[0], options.widths, kernel=options.kernel)
+        inner = blocks.inner_shape(shape, options.widths)
+        stages = [
+            blocks.encoder(
+                shape[0], options.widths, kernel=options.kernel, downsample=options.downsample, dropout=options.dropout
+            )
+        ]
+        if options.bottleneck == "narrow":
+            stages += blocks.narrow_ends(inner[0], options.latent, options.latent)
+        elif options.bottleneck == "dense":
+            stages += blocks.dense_ends(inner, options.latent, options.latent)
+        stages.append(blocks.decoder(shape[0], options.widths, kernel=options.kernel))
+        self.stages = nn.Sequential(*stages)
+        self.recursion = options.recursion
         self.scorer = Scorer(shape, options.score)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.sigmoid(self.decoder(self.encoder(image)).float())
-
-
-class Graph(nn.Module):
-    def __init__(self, network: Network) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        reconstruction = self.network(image)
-        return {**self.network.scorer(image, reconstruction), "reconstruction": reconstruction}
+    def forward(self, image: Tensor, recursion: int | None = None) -> Tensor:
+        """Redraw (N, C, H, W), ``recursion`` times (as often as on the line when None): float32 in [0, 1]."""
+        for _ in range(self.recursion if recursion is None else recursion):
+            # in half precision the sigmoid would round its result to 1/256: as coarse as a good reconstruction is wrong
+            image = torch.sigmoid(self.stages(image).float())
+        return image
 
 
 class Autoencoder:
+    """The training of one :class:`Network`; see :class:`candling.train.method.Method`."""
+
     def __init__(self, options: Options, plan: Plan) -> None:
-        self._options, self._fabric = options, plan.fabric
-        stride = blocks.stride_of(options.widths)
-        if plan.shape[1] % stride or plan.shape[2] % stride:
-            raise RecipeError(f"prepare: {plan.shape[1]} x {plan.shape[2]} must be multiples of {stride}")
-        self._network = Network(plan.shape, options).to(memory_format=torch.channels_last)
-        optimizer = torch.optim.Adam(
-            self._network.parameters(), lr=plan.training.learning_rate, weight_decay=plan.training.weight_decay, fused=True
-        )
-        network, optimizer = plan.fabric.setup(self._network, optimizer)
-        self.networks = {"network": network}
-        self.optimizers = {"network": optimizer}
+        self._options = options
+        self._fabric = plan.fabric
+        self._network = Network(plan.shape, options)
+        network, optimizer = set_up(plan.fabric, self._network, plan.training)
+        self.networks: Mapping[str, nn.Module] = {"network": network}
+        self.optimizers: Mapping[str, torch.optim.Optimizer] = {"network": optimizer}
 
     def step(self, batch: Batch) -> Mapping[str, float]:
-        network, optimizer = self.networks["network"], self.optimizers["network"]
-        network.train()
-        losses = self._losses(batch)
-        optimizer.zero_grad(set_to_none=True)
-        self._fabric.backward(losses["loss"])
-        optimizer.step()
-        return {name: value.item() for name, value in losses.items()}
+        """Restore one batch of spoiled images and learn from the difference."""
+        self.networks["network"].train()
+        recursion = int(
+            torch.randint(1, self._options.recursion + 1, (), generator=batch.generator, device=batch.generator.device)
+        )
+        target = augment(batch.images, batch.generator, self._options.augment)
+        return update(self._fabric, self.optimizers["network"], self._losses(target, batch, recursion))
 
     @torch.no_grad()
     def validate(self, batch: Batch) -> Mapping[str, float]:
+        """Measure the same task on held-out images, spoiled alike but not augmented, at the recursion of the line."""
         self.networks["network"].eval()
-        return {name: value.item() for name, value in self._losses(batch).items()}
+        return numbers(self._losses(batch.images, batch, self._options.recursion))
 
     def finish(self, batches: Iterable[Batch]) -> None:
-        return
+        """Fit the anomaly map's normalisation on good images, in float32 as on the line."""
+        redraw = self._network.eval()
+        with torch.no_grad():
+            redraw.scorer.fit((batch.images, redraw(batch.images)) for batch in batches)
 
     def graph(self) -> nn.Module:
-        return blocks.fold(Graph(copy.deepcopy(self._network))).float().cpu()
+        """Give anomaly map, scores and reconstruction of an image."""
+        network = blocks.fold(self._network).float().cpu()
+        return Scoring(network, network.scorer).eval()
 
-    def _losses(self, batch: Batch) -> dict[str, Tensor]:
-        reconstruction = self.networks["network"](batch.images)
-        o = self._options
+    def _losses(self, target: Tensor, batch: Batch, recursion: int) -> dict[str, Tensor]:
+        options = self._options
+        spoiled, _ = spoil(target, batch.generator, kinds=options.spoil.kinds, probability=options.spoil.probability)
         return reconstruction_losses(
-            batch.images, reconstruction, kind=o.loss, mse_weight=o.mse_weight, ssim_weight=o.ssim_weight
+            target,
+            self.networks["network"](spoiled, recursion),
+            kind=options.loss,
+            mse_weight=options.mse_weight,
+            ssim_weight=options.ssim_weight,
         )

@@ -9,7 +9,6 @@
   const goods = isDefect.filter((defect) => !defect).length;
   const defects = count - goods;
   const byId = (id) => document.getElementById(id);
-  if (count === 0) return;
 
   // ---- numbers ------------------------------------------------------------------------------------------------
   const percent = (share) => (share * 100).toFixed(1);
@@ -162,6 +161,8 @@
       const y = kind === 0 ? middle - half + 12 : bottom - 4;
       draw(svg, "text", {x: left - 6, y, class: "tick end"}, String(tallest));
     });
+    draw(svg, "text", {x: left - 6, y: middle + 4, class: "tick end"}, "0");
+    draw(svg, "text", {x: 0, y: 12, class: "tick"}, "images");
     draw(svg, "line", {x1: left, x2: left + inner, y1: middle, y2: middle, class: "frame"});
     limitLine(svg, 1, "limit-bundle", left, inner, 22, bottom);
     const line = limitLine(svg, 1, "limit-now", left, inner, 14, bottom);
@@ -178,8 +179,8 @@
   }
 
   function square(id, label, across, up) {
-    const size = 320, left = 46, top = 10, inner = size - left - 14;
-    const svg = canvas(id, size, size + 16, label);
+    const size = narrow() ? 380 : 440, left = 48, top = 10, inner = size - left - 18;
+    const svg = canvas(id, size, top + inner + 40, label);
     const x = (value) => round(left + value * inner), y = (value) => round(top + (1 - value) * inner);
     for (const tick of [0, 0.25, 0.5, 0.75, 1]) {
       draw(svg, "line", {x1: x(tick), x2: x(tick), y1: y(0), y2: y(1), class: "grid"});
@@ -328,6 +329,31 @@
     },
   };
 
+  // A click on a panel shows all panels of its image enlarged; where the map is, it can be faded over the original.
+  function enlarge(example) {
+    const holder = byId("closer-panels"), figures = [...example.querySelectorAll(".panels figure")];
+    holder.replaceChildren(...figures.map((figure) => figure.cloneNode(true)));
+    byId("closer-title").textContent = example.querySelector(".file").textContent;
+    const caption = (figure) => figure.querySelector("figcaption").textContent;
+    const original = figures.find((figure) => caption(figure) === "original");
+    const map = figures.find((figure) => caption(figure) === "anomaly map");
+    if (original && map) {
+      const figure = original.cloneNode(true), above = map.querySelector("img").cloneNode(true);
+      const slide = Object.assign(document.createElement("input"), {type: "range", min: 0, max: 100, value: 40});
+      const stack = document.createElement("div");
+      stack.className = "stack";
+      stack.append(figure.querySelector("img"), above);
+      slide.setAttribute("aria-label", "opacity of the map");
+      slide.addEventListener("input", () => { above.style.opacity = String(slide.value / 100); });
+      above.style.opacity = "0.4";
+      figure.prepend(stack);
+      figure.querySelector("figcaption").textContent = "map over original ";
+      figure.querySelector("figcaption").appendChild(slide);
+      holder.appendChild(figure);
+    }
+    byId("closer").showModal();
+  }
+
   function drawAll() {
     const histogram = drawHistogram(), curves = drawCurves(), strip = drawStrip();
     redraw = (next, state) => { histogram(next); curves.forEach((move) => move(state)); strip(next, state); };
@@ -341,7 +367,7 @@
 
   byId("live").hidden = false;
   document.querySelectorAll(".scripted").forEach((node) => { node.hidden = false; });
-  say("axis-note", wide ? "The scale is logarithmic beyond 1." : "");
+  say("axis-note", `${wide ? "The scale is logarithmic beyond 1." : ""}${unjudged.size ? " What could not be judged stands at the right end." : ""}`);
   byId("slide").addEventListener("input", () => show(unbend(from + (Number(byId("slide").value) / 1000) * (to - from))));
   byId("exact").addEventListener("input", () => { if (byId("exact").value !== "") show(Number(byId("exact").value)); });
   byId("prevalence").addEventListener("input", () => predictive(outcome(limit)));
@@ -349,6 +375,10 @@
     const target = jumps[button.dataset.go]();
     button.disabled = target === null || !Number.isFinite(target);
     button.addEventListener("click", () => { byId("exact").blur(); show(target); });
+  });
+  document.querySelectorAll(".example .panels").forEach((panels) => {
+    panels.addEventListener("click", () => enlarge(panels.closest(".example")));
+    panels.classList.add("opens");
   });
   window.addEventListener("hashchange", () => show(fromAddress()));
   let wasNarrow = narrow();

@@ -1,0 +1,112 @@
+"""The tables of README and docs, each made from the files under benchmarks/results and from nothing else."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+Results = dict[str, Any]
+
+TARGETS = {  # what this release set out to reach for each set: image AUROC of the best autoencoder
+    "mvtec_capsule": 0.85,
+    "mvtec_bottle": 0.97,
+    "mvtec_grid": 0.90,
+    "kolektor_sdd": 0.80,
+}
+NAMES = {
+    "mvtec_capsule": "capsules",
+    "mvtec_bottle": "bottles",
+    "mvtec_grid": "grid",
+    "kolektor_sdd": "commutators",
+    "aws_cookie": "cookies",
+}
+LATER = "to be measured\n"
+
+
+def quality(results: Results) -> str:
+    """Image AUROC, pixel AP and AUPRO of every recipe on every set, mean and spread over random starts."""
+    if "quality" not in results:
+        return LATER
+    runs = results["quality"]["figures"]["runs"]
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault((run["set"], run["recipe"]), []).append(run)
+    lines = ["| images | recipe | starts | image AUROC | pixel AP | AUPRO | minutes | aim |", "|---|---|---|---|---|---|---|---|"]
+    order = {name: number for number, name in enumerate(NAMES)}
+    for (name, recipe), of in sorted(groups.items(), key=lambda item: (order.get(item[0][0], 99), item[0][1])):
+        aim = TARGETS.get(name, "") if recipe in ("surface", "capsules_best") else ""
+        cells = [_mean(of, key) for key in ("image_auroc", "pixel_ap", "aupro")]
+        minutes = [run["minutes"] for run in of if run.get("minutes") is not None]
+        spent = f"{statistics.mean(minutes):.1f}" if minutes else ""
+        lines.append(f"| {NAMES.get(name, name)} | `{recipe}` | {len(of)} | {' | '.join(cells)} | {spent} | {aim} |")
+    return "\n".join(lines) + "\n\n" + _foot(results["quality"])
+
+
+def _mean(runs: list[dict[str, Any]], key: str) -> str:
+    values = [run[key]["value"] for run in runs if run.get(key) and run[key]["value"] is not None]
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
+
+
+def speed(results: Results) -> str:
+    """Every speed and size figure beside its aim and the peer."""
+    lines = ["| what | reached | aim | beside it |", "|---|---|---|---|"]
+    for name, rows in ROWS.items():
+        if name in results:
+            lines += rows(results[name]["figures"])
+    if len(lines) == 2:
+        return LATER
+    last = max((results[name] for name in ROWS if name in results), key=lambda result: result["date"])
+    return "\n".join(lines) + "\n\n" + _foot(last)
+
+
+def _startup(figures: Results) -> list[str]:
+    value = figures["candling --help"]["median_s"]
+    return [f"| `candling --help` | {value:.2f} s | < 0.3 s | anomalib 7.65 s |"]
+
+
+def _cold_start(figures: Results) -> list[str]:
+    lines = []
+    for engine, row in figures["engines"].items():
+        reached = f"{row['wall_s']['median']:.2f} s, {row['peak_mb']['median']:.0f} MB"
+        beside = "anomalib's light inferencer 5.8 s, 1,026 MB for its import"
+        lines.append(f"| cold start to first verdict, {engine} | {reached} | < 0.9 s, < 180 MB | {beside} |")
+    return lines
+
+
+def _install(figures: Results) -> list[str]:
+    core, more = figures["core"]["mb"], figures["core with OpenVINO"]["mb"]
+    return [f"| install without training; with OpenVINO | {core:.0f} MB; {more:.0f} MB | < 350; < 520 MB | anomalib 6,300 MB |"]
+
+
+def _inspect(figures: Results) -> list[str]:
+    return [
+        f"| `inspect`, 512 x 512 capsules, file to verdict | {figures['candling']['images_per_second']:.0f} images/s, "
+        f"{figures['ratio']:.1f} times | 3 times | eager PyTorch with scikit-image SSIM "
+        f"{figures['eager']['images_per_second']:.0f} images/s |",
+        f"| share of that time inside the graph | {100 * figures['candling']['graph_share']:.0f} % | 70 % | |",
+    ]
+
+
+def _training(figures: Results) -> list[str]:
+    ours, theirs = figures["candling"]["images_per_second"], figures["plain"]["images_per_second"]
+    return [f"| training, capsule autoencoder | {ours:.0f} images/s, {figures['ratio']:.1f} times | 2 times | plain float32 PyTorch {theirs:.0f} images/s |"]
+
+
+def _foot(result: Results) -> str:
+    hardware = result["hardware"]
+    return f"Measured {result['date'][:10]} on {hardware['processor']}, {hardware['cores']} cores.\n"
+
+
+ROWS: dict[str, Callable[[Results], list[str]]] = {
+    "startup": _startup,
+    "cold_start": _cold_start,
+    "install_size": _install,
+    "inspect_speed": _inspect,
+    "training_speed": _training,
+}
+
+TABLES: dict[str, Callable[[Results], str]] = {"quality": quality, "speed": speed}

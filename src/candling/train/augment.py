@@ -1,0 +1,65 @@
+"""Turns one good image into another good image: flips, shifts, brightness; knows no defects (see spoil.py).
+
+Everything is off unless the recipe asks for it: a mirrored capsule may be a defect.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+__all__ = ["AugmentOptions", "augment"]
+
+
+class AugmentOptions(BaseModel):
+    """The recipe's ``[method.augment]``.
+
+    Attributes:
+        flip_left_right: probability of a mirror image, left for right.
+        flip_up_down: probability of a mirror image, top for bottom.
+        shift_px: the image moves by up to this many pixels along each axis; the border is repeated.
+        brightness: grey values are multiplied by up to one plus or minus this.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    flip_left_right: float = Field(default=0.0, ge=0, le=1)
+    flip_up_down: float = Field(default=0.0, ge=0, le=1)
+    shift_px: int = Field(default=0, ge=0)
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+
+
+def augment(images: Tensor, generator: torch.Generator, options: AugmentOptions) -> Tensor:
+    """Draw a variant of each image.
+
+    Args:
+        images: float32 (N, C, H, W) in [0, 1]; not changed.
+        generator: the only source of randomness; it draws nothing for what is off.
+        options: what may happen.
+
+    Returns:
+        float32 (N, C, H, W) in [0, 1]; ``images`` itself when everything is off.
+    """
+    count, _, height, width = images.shape
+    if options.flip_left_right > 0.0:
+        images = torch.where(_chosen(images, generator, options.flip_left_right), images.flip(3), images)
+    if options.flip_up_down > 0.0:
+        images = torch.where(_chosen(images, generator, options.flip_up_down), images.flip(2), images)
+    if options.shift_px > 0:
+        limit = options.shift_px
+        shifts = torch.randint(-limit, limit + 1, (count, 2), generator=generator, device=generator.device).to(
+            images.device
+        )
+        rows = (torch.arange(height, device=images.device) + shifts[:, :1]).clamp(0, height - 1)
+        columns = (torch.arange(width, device=images.device) + shifts[:, 1:]).clamp(0, width - 1)
+        images = torch.stack([image[:, r][:, :, c] for image, r, c in zip(images, rows, columns, strict=True)])
+    if options.brightness > 0.0:
+        draws = torch.rand((count, 1, 1, 1), generator=generator, device=generator.device).to(images)
+        images = (images * (1.0 + options.brightness * (2.0 * draws - 1.0))).clamp(0.0, 1.0)
+    return images
+
+
+def _chosen(images: Tensor, generator: torch.Generator, probability: float) -> Tensor:
+    draws = torch.rand((len(images), 1, 1, 1), generator=generator, device=generator.device)
+    return (draws < probability).to(images.device)

@@ -1,0 +1,281 @@
+"""Good images made ready for the loop: every file decoded once, kept small, handed out in a repeatable order.
+
+What is kept is exactly what ``pixels.prepare.shape_frame`` gives (uint8 or uint16), in memory or, when that would be
+too much, in one file of the work folder. A batch is that, scaled by ``pixels.prepare.scale``. This file knows no loss,
+no network, and no random state but (seed, epoch).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from candling.disk import write_atomic
+from candling.errors import DataError, DiskError, ImageError
+from candling.pixels.prepare import PixelSpec, scale, shape_frame
+from candling.pixels.read import read_image
+from candling.pixels.tiling import cut
+from candling.types import Frame, Region
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from candling.data.samples import Sample
+    from candling.recipe import Recipe
+    from candling.train.progress import Progress
+
+__all__ = ["IN_MEMORY_BYTES", "PreparedSet", "prepare_set", "resolve_prepare"]
+
+IN_MEMORY_BYTES = 2 * 2**30
+"""A prepared set larger than this lies in a file instead of in memory."""
+
+Pairs = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
+"""Images, float32 (n, C, H, W) in [0, 1], with their indices, int64 (n,)."""
+
+LOOKED_AT = 32
+"""So many images, evenly spread, decide what "auto" means."""
+
+
+def resolve_prepare(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
+    """Decide every "auto" of ``[prepare]`` from the good images; a recipe without "auto" comes back as it is.
+
+    Channels: 3 when one of the images looked at is really coloured, else 1. Size: the median shape of the patches,
+    shrunk to about ``pixels`` pixels (never enlarged), each side rounded to ``multiple``; a side that is given stays.
+
+    Raises:
+        DataError: an image cannot be read.
+    """
+    chosen = recipe.prepare
+    if chosen.resolved:
+        return recipe
+    step = max(1, len(samples) // LOOKED_AT)
+    with ThreadPoolExecutor(_workers()) as pool:
+        groups = list(pool.map(lambda sample: _patches(sample, recipe.places), samples[::step][:LOOKED_AT]))
+    patches = [patch for group in groups for patch in group]
+    channels: int = chosen.channels if chosen.channels != "auto" else (3 if any(map(_is_coloured, patches)) else 1)
+    rows, columns = (float(np.median([patch.shape[axis] for patch in patches])) for axis in (0, 1))
+    height, width = _size(chosen.height, chosen.width, rows, columns, pixels=chosen.pixels, multiple=chosen.multiple)
+    decided = chosen.model_copy(update={"channels": channels, "height": height, "width": width})
+    return recipe.model_copy(update={"prepare": decided})
+
+
+def _size(
+    height: int | str, width: int | str, rows: float, columns: float, *, pixels: int, multiple: int
+) -> tuple[int, int]:
+    """Keep the shape ``rows`` x ``columns`` at about ``pixels`` pixels, where a side is not given.
+
+    >>> _size("auto", "auto", 1000, 1000, pixels=65536, multiple=32)
+    (256, 256)
+    >>> _size("auto", "auto", 500, 1200, pixels=65536, multiple=32)
+    (160, 384)
+    >>> _size("auto", 512, 500, 1200, pixels=65536, multiple=32)
+    (224, 512)
+    >>> _size("auto", "auto", 29, 29, pixels=65536, multiple=32)
+    (32, 32)
+    """
+    if isinstance(height, int) and isinstance(width, int):
+        return height, width
+    shrink = min(1.0, math.sqrt(pixels / (rows * columns)))
+    if isinstance(height, int):
+        shrink = height / rows
+    elif isinstance(width, int):
+        shrink = width / columns
+
+    def rounded(side: float) -> int:
+        least = math.ceil(8 / multiple) * multiple  # the smallest side a recipe may hold is 8 px
+        return max(least, round(side * shrink / multiple) * multiple)
+
+    return (
+        height if isinstance(height, int) else rounded(rows),
+        width if isinstance(width, int) else rounded(columns),
+    )
+
+
+def _is_coloured(patch: Frame) -> bool:
+    """Tell colour from a grey picture stored with three channels, where compression may leave faint tints.
+
+    Coloured is a patch with at least 1 % of its pixels further than 8 % of white between two channels.
+    """
+    if patch.ndim == 2:
+        return False
+    spread = patch.max(axis=2) - patch.min(axis=2)
+    return bool(np.mean(spread > 0.08 * np.iinfo(patch.dtype).max) >= 0.01)
+
+
+@dataclass(frozen=True)
+class PreparedSet:
+    """Patches of good images as the network will see them, before scaling.
+
+    Attributes:
+        frames: uint8 or uint16, (N, H, W) grey or (N, H, W, 3) RGB; an array in memory or a mapped file.
+        white: the value that becomes 1.0; None is the largest value of the type.
+    """
+
+    frames: NDArray[np.uint8] | NDArray[np.uint16]
+    white: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def images(self, indices: NDArray[np.int64]) -> torch.Tensor:
+        """Give some patches as float32 (n, C, H, W) in [0, 1], channels last in memory."""
+        scaled = torch.from_numpy(scale(self.frames[indices], white=self.white))
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+    def epoch_steps(self, batch_size: int, *, world: int = 1) -> int:
+        """Count the updates of one epoch; ``batch_size`` is the number of images of all ranks together."""
+        return math.ceil(math.ceil(len(self) / world) / max(1, batch_size // world))
+
+    def batches(
+        self, epoch: int, *, seed: int, batch_size: int, rank: int = 0, world: int = 1, start: int = 0
+    ) -> Pairs:
+        """Give the shuffled batches of one epoch, from batch ``start`` on; the order is a function of (seed, epoch).
+
+        All batches are of nearly one size, at most ``batch_size``: a last batch of one image would ruin a batch norm.
+        With several ranks each sees its own share; some images come twice when they cannot be shared equally.
+        """
+        order = np.random.default_rng([seed, epoch]).permutation(len(self))
+        mine = np.resize(order, math.ceil(len(order) / world) * world)[rank::world]
+        yield from self._ahead(np.array_split(mine, self.epoch_steps(batch_size, world=world))[start:])
+
+    def in_order(self, batch_size: int) -> Pairs:
+        """Give every patch once, unshuffled: batches as of :meth:`batches`."""
+        yield from self._ahead(np.array_split(np.arange(len(self)), math.ceil(len(self) / batch_size)))
+
+    def _ahead(self, shares: Sequence[NDArray[np.int64]]) -> Pairs:
+        """Scale the next batch in a thread while the caller works on this one."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting = [pool.submit(self.images, share) for share in shares[:1]]
+            for number, share in enumerate(shares):
+                images = waiting.pop().result()
+                if number + 1 < len(shares):
+                    waiting.append(pool.submit(self.images, shares[number + 1]))
+                yield images, torch.from_numpy(share)
+
+
+def prepare_set(
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    *,
+    file: Path,
+    key: str,
+    progress: Progress,
+    in_memory_bytes: int = IN_MEMORY_BYTES,
+) -> PreparedSet:
+    """Decode, cut and shape every sample once.
+
+    Args:
+        samples: the good images; each gives one patch per region of the recipe, or one when it shows a region already.
+        recipe: with a resolved ``[prepare]``.
+        file: where the set lies when it is larger than ``in_memory_bytes``; its folder exists.
+        key: of what the images contain; a complete file with this key, left by an earlier session, is used again.
+        progress: is told how many images are done.
+        in_memory_bytes: the bound.
+
+    Raises:
+        DataError: an image cannot be read, or does not hold a region of the recipe.
+        DiskError: the file cannot be written.
+    """
+    spec = PixelSpec(*recipe.prepare.shape, white=recipe.prepare.white)
+    counts = [len(_regions(sample, recipe.places)) for sample in samples]
+    tail = (spec.height, spec.width) if spec.channels == 1 else (spec.height, spec.width, 3)
+    shape = (sum(counts), *tail)
+    marker = file.with_suffix(".json")
+    label = {"key": key, "prepare": recipe.prepare.model_dump(), "shape": list(shape)}
+    in_memory = math.prod(shape) <= in_memory_bytes
+    if not in_memory and _is_complete(marker, label):
+        return PreparedSet(np.load(file, mmap_mode="r"), spec.white)
+    starts = np.cumsum([0, *counts])
+    first = np.uint8 if _patches(samples[0], recipe.places)[0].dtype == np.uint8 else np.uint16
+    for dtype in (first, np.uint16):
+        frames = np.empty(shape, dtype) if in_memory else _mapped(file, shape, dtype)
+        try:
+            _fill(frames, samples, recipe=recipe, starts=starts, spec=spec, progress=progress)
+        except _WiderError:
+            continue
+        break
+    if isinstance(frames, np.memmap):
+        frames.flush()
+        write_atomic(marker, json.dumps(label))
+    return PreparedSet(frames, spec.white)
+
+
+class _WiderError(Exception):
+    """A 16-bit frame came after 8-bit ones: the array must be wider."""
+
+
+def _fill(
+    frames: NDArray, samples: Sequence[Sample], *, recipe: Recipe, starts: NDArray, spec: PixelSpec, progress: Progress
+) -> None:
+    def store(number: int) -> None:
+        patches = _patches(samples[number], recipe.places)
+        for place, patch in enumerate(patches, start=starts[number]):
+            shaped = shape_frame(patch, channels=spec.channels, height=spec.height, width=spec.width)
+            frames[place] = _widened(shaped, frames.dtype, white=spec.white)
+
+    pool = ThreadPoolExecutor(_workers())
+    try:
+        for done, _ in enumerate(pool.map(store, range(len(samples))), start=1):
+            progress.count(done, len(samples))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _widened(frame: Frame, dtype: np.dtype, *, white: int | None) -> Frame:
+    """Bring an 8-bit frame to 16 bits so that it scales to the same numbers: v / 255 = 257 v / 65535."""
+    if frame.dtype == dtype:
+        return frame
+    if dtype == np.uint8:
+        raise _WiderError
+    return frame.astype(np.uint16) * np.uint16(257 if white is None else 1)
+
+
+def _regions(sample: Sample, places: Sequence[Region]) -> Sequence[Region]:
+    """Say which regions one image holds: those of the recipe, or the one it shows already."""
+    return places if sample.region is None else (Region(sample.region),)
+
+
+def _patches(sample: Sample, places: Sequence[Region]) -> list[Frame]:
+    try:
+        return [patch for _, _, patch in cut(read_image(sample.path), _regions(sample, places))]
+    except ImageError as error:
+        where = "" if str(sample.path) in str(error) else f"{sample.path}: "
+        raise DataError(f"{where}{error}; take it out, and run `candling check` to find every such image") from error
+
+
+def _mapped(file: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
+    try:
+        file.with_suffix(".json").unlink(missing_ok=True)
+        frames = np.lib.format.open_memmap(file, mode="w+", dtype=dtype, shape=shape)
+        if hasattr(
+            os, "posix_fallocate"
+        ):  # a hole in the file becomes a crash when the disk is full: take the space now
+            with file.open("rb+") as opened:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        raise DiskError(
+            f"{file}: {math.prod(shape) * np.dtype(dtype).itemsize / 1e9:.1f} GB of prepared images cannot be written: "
+            f"{error.strerror or error}; free space, or choose a smaller [prepare] size"
+        ) from error
+    return frames
+
+
+def _is_complete(marker: Path, label: Mapping[str, object]) -> bool:
+    try:
+        return json.loads(marker.read_text(encoding="utf-8")) == json.loads(json.dumps(label))
+    except (OSError, ValueError):
+        return False
+
+
+def _workers() -> int:
+    return min(8, os.cpu_count() or 1)

@@ -1,0 +1,254 @@
+"""A network becomes a graph, and the graph is proven equal to it number by number; knows no method.
+
+The graph is one ONNX file in memory, with a free N, without external data, and without a word about the machine it was
+made on. The proof runs it on real images in every engine that is installed, in batches of 1, 3 and 8, and holds each
+output against the network's own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import logging
+import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from candling.errors import MissingExtraError, TrainingError
+from candling.runtime.engine import EngineName, Outputs, open_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    import onnx
+    from numpy.typing import NDArray
+
+    from candling.train.facts import Fact
+
+__all__ = ["BATCHES", "MAP_TOLERANCE", "OPSET", "SCORE_TOLERANCE", "Exported", "Parity", "export"]
+
+OPSET: Final = 18
+"""The oldest operator set that holds all we need: every engine of the last years reads it."""
+
+BATCHES: Final = (1, 3, 8)
+"""Images in one request of the proof."""
+
+SCORE_TOLERANCE: Final = 1e-4
+"""A score may differ by this share of its largest value over the images."""
+
+MAP_TOLERANCE: Final = 1e-3
+"""A pixel of a map or a reconstruction may differ by this share of the largest one."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How equal graph and network are.
+
+    Attributes:
+        images: how many real images were compared.
+        batches: images in one request.
+        opset: of the graph.
+        differences: the largest absolute difference by (engine, output).
+        scales: the largest absolute value of the network by output.
+    """
+
+    images: int
+    batches: tuple[int, ...]
+    opset: int
+    differences: Mapping[tuple[str, str], float]
+    scales: Mapping[str, float]
+
+    def facts(self) -> dict[str, Fact]:
+        """Give the lines of a card."""
+        lines: dict[str, Fact] = {
+            "images": self.images,
+            "batches": ", ".join(map(str, self.batches)),
+            "opset": self.opset,
+            "score_tolerance": SCORE_TOLERANCE,
+            "map_tolerance": MAP_TOLERANCE,
+        }
+        lines |= {f"{engine} {output}": value for (engine, output), value in self.differences.items()}
+        return lines | {f"largest {output}": value for output, value in self.scales.items()}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A graph and the proof that it is the network.
+
+    Attributes:
+        graph: one ONNX file.
+        parity: the proof's figures.
+    """
+
+    graph: bytes
+    parity: Parity
+
+
+def export(network: nn.Module, images: Tensor, *, opset: int = OPSET, batches: tuple[int, ...] = BATCHES) -> Exported:
+    """Export a network that keeps the graph contract, and prove the graph equal to it.
+
+    Args:
+        network: ``forward(image)`` gives a dict of named outputs; float32, on the CPU, in evaluation mode.
+        images: float32 (N, C, H, W) in [0, 1], N at least 1: real prepared images. Fewer than the largest batch are
+            repeated.
+        opset: the ONNX operator set.
+        batches: images in one request of the proof.
+
+    Raises:
+        TrainingError: the network cannot be exported, gives NaN, or the graph's numbers are not the network's.
+        EngineError: an engine refuses the graph, or the graph breaks the contract.
+        MissingExtraError: onnx or onnxscript is not installed.
+    """
+    network = network.eval()
+    few = -(-max(batches) // len(images))
+    images = images.repeat(few, 1, 1, 1)[: max(len(images), *batches)].contiguous()
+    expected = _run_network(network, images)
+    graph = _to_onnx(network, images, names=list(expected), opset=opset)
+    scales = {name: float(np.abs(values).max()) for name, values in expected.items()}
+    differences: dict[tuple[str, str], float] = {}
+    for engine in _engines():
+        for chunk in batches:
+            with open_engine(graph, engine=engine, chunk=chunk) as opened:
+                given = _by_name(opened.run(images.numpy(), maps=True, reconstructions=True))
+            for name, difference in _compare(expected, given, where=f"{engine}, batch {chunk}"):
+                differences[engine, name] = max(difference, differences.get((engine, name), 0.0))
+    return Exported(graph, Parity(len(images), batches, opset, differences, scales))
+
+
+def _run_network(network: nn.Module, images: Tensor) -> dict[str, NDArray]:
+    with torch.inference_mode():
+        outputs = [network(image) for image in images.split(1)]
+    joined = {name: torch.cat([output[name] for output in outputs]).numpy() for name in outputs[0]}
+    for name, values in joined.items():
+        if not np.isfinite(values).all():
+            raise TrainingError(
+                f"the network gives values of {name!r} that are infinite or not a number on good images; "
+                "lower [training] learning_rate and train again"
+            )
+    return joined
+
+
+def _compare(
+    expected: Mapping[str, NDArray], given: Mapping[str, NDArray], *, where: str
+) -> Iterator[tuple[str, float]]:
+    """Give the largest difference of each output.
+
+    Raises:
+        TrainingError: an output is missing or differs by more than its tolerance.
+    """
+    for name, values in expected.items():
+        if name not in given:
+            raise TrainingError(f"the exported graph has no output {name!r} ({where}); the method breaks the contract")
+        difference = float(np.abs(values.astype(np.float64) - given[name]).max())
+        scale = float(np.abs(values).max())
+        is_score = values.ndim == 1
+        allowed = (SCORE_TOLERANCE if is_score else MAP_TOLERANCE) * max(scale, 1e-12)
+        if not difference <= allowed:
+            raise TrainingError(
+                f"the exported graph is not the network: {name!r} differs by {difference:.3g} ({where}), "
+                f"allowed is {allowed:.3g}; report this with the recipe"
+            )
+        yield name, difference
+
+
+def _by_name(outputs: Outputs) -> dict[str, NDArray]:
+    others = ("anomaly_map", "reconstruction", "boxes", "labels", "confidences")
+    arrays = {name: getattr(outputs, name) for name in others}
+    return {**outputs.scores, **{name: array for name, array in arrays.items() if array is not None}}
+
+
+def _engines() -> list[EngineName]:
+    return ["onnxruntime", "openvino"] if importlib.util.find_spec("openvino") else ["onnxruntime"]
+
+
+class _InOrder(nn.Module):
+    """Give the outputs as a tuple in a fixed order, which is what an exporter can name."""
+
+    def __init__(self, network: nn.Module, names: list[str]) -> None:
+        super().__init__()
+        self.network, self.names = network, names
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.network(image)
+        return tuple(outputs[name] for name in self.names)
+
+
+def _to_onnx(network: nn.Module, images: Tensor, *, names: list[str], opset: int) -> bytes:
+    try:
+        import onnxscript  # noqa: F401 - the exporter needs it and says so late
+    except ImportError as error:
+        raise MissingExtraError("exporting needs onnx and onnxscript; run: pip install 'candling[train]'") from error
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                _InOrder(network, names).eval(),
+                (images[:2],),  # two: one image would be taken for a fixed N
+                input_names=["image"],
+                output_names=names,
+                opset_version=opset,
+                dynamic_shapes=({0: torch.export.Dim("N", min=1)},),
+                dynamo=True,
+                verbose=False,
+            )
+            assert program is not None  # what dynamo=True promises
+            model = program.model_proto
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TrainingError(f"the network cannot be exported to ONNX: {first}") from error
+    _anonymise(model)
+    return model.SerializeToString(deterministic=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hush an exporter that warns, logs and prints about its own insides."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _anonymise(model: onnx.ModelProto) -> None:
+    """Remove everything that speaks of the machine or the code: stack traces, file names, module paths."""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    for graph in _graphs(model):
+        graph.doc_string = ""
+        for item in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+            item.doc_string = ""
+            del item.metadata_props[:]
+    for function in model.functions:
+        function.doc_string = ""
+        del function.metadata_props[:]
+        for node in function.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+
+
+def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
+    """Give the graph and every graph inside its nodes."""
+    waiting = [model.graph]
+    while waiting:
+        graph = waiting.pop()
+        yield graph
+        waiting += list(_inner(graph.node))
+
+
+def _inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield attribute.g
+            yield from attribute.graphs

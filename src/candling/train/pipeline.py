@@ -1,0 +1,256 @@
+"""From a folder of good images to a bundle: the order of the steps, and nothing of how each is done.
+
+The state of a training lies in ``<out>.training`` beside the bundle until the bundle is complete; the same command goes
+on from there. What was at ``out`` before stays until the new bundle takes its place, whole.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+
+from candling import __version__
+from candling.data.samples import SampleSet, content_hash, load_samples, split_hold_out, training_samples
+from candling.decide.limits import LABELLED_GOALS
+from candling.disk import new_folder
+from candling.errors import OutputExistsError, UsageError
+from candling.recipe import Recipe, Training, explain
+from candling.runtime.bundle import Bundle, Card, DataFacts, LimitsFile, load_bundle, save_bundle
+from candling.runtime.engine import open_engine
+from candling.runtime.predictor import Predictor
+from candling.train import checkpoint, curves
+from candling.train.allocator import keep_large_buffers
+from candling.train.data import PreparedSet, prepare_set, resolve_prepare
+from candling.train.devices import world_size
+from candling.train.export import BATCHES, Exported, export
+from candling.train.facts import hardware, versions
+from candling.train.fit import Fitted, fit
+from candling.train.progress import Progress, Silent
+from candling.workflow.calibrate import calibrate, calibration_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["train_bundle", "work_folder"]
+
+PREPARED = ("good", "held_out")
+"""What prepared images are called in the work folder."""
+
+
+def work_folder(out: Path) -> Path:
+    """Say where the state of a training lies until its bundle is complete."""
+    return out.with_name(f"{out.name}.training")
+
+
+def train_bundle(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Bundle:
+    """Train, export, prove, calibrate and save; or go on where the same command was interrupted.
+
+    Args:
+        recipe: what to train; every "auto" of ``[prepare]`` is decided from the good images.
+        data: a folder or table of images; the good ones of split ``train`` are used.
+        out: the bundle's folder.
+        minutes: wall-clock budget instead of the recipe's.
+        epochs: instead of the recipe's.
+        seed: instead of the recipe's.
+        resume: go on from the state beside ``out`` where there is one; False begins anew.
+        overwrite: replace what is at ``out``, once the new bundle is complete.
+        progress: who watches.
+        now: the time that the card records.
+
+    Raises:
+        OutputExistsError: something is at ``out`` and ``overwrite`` is False.
+        UsageError: an impossible budget or seed, or another training works in the same folder.
+        DataError: there are fewer than two good images, or one cannot be read.
+        TrainingError: training diverged, the state beside ``out`` is another training's, or graph and network differ.
+        LimitError: no limit can be chosen from the held-out scores.
+        DiskError: writing failed.
+        Stopped: Ctrl-C or SIGTERM; the state is on disk.
+    """
+    progress = progress or Silent()
+    _refuse_existing(out, overwrite=overwrite)
+    recipe = _with_budget(recipe, minutes=minutes, epochs=epochs, seed=seed)
+    keep_large_buffers()
+    work = new_folder(work_folder(out), overwrite=True)
+    with _alone_in(work):
+        images = _load(recipe, data, work, progress=progress)
+        fitted = fit(
+            images.recipe, images.good, images.held_out, work=work, data=images.hash, progress=progress, resume=resume
+        )
+        if fitted.fabric.is_global_zero:
+            _finish(images, fitted, out, overwrite=overwrite, progress=progress, created=now())
+            _clear(work)
+        fitted.fabric.barrier()
+    return load_bundle(out)
+
+
+@dataclass(frozen=True)
+class _Images:
+    """What is learned from, read once.
+
+    Attributes:
+        recipe: with every "auto" decided.
+        set: all that was found.
+        good: prepared, to learn from.
+        held_out: prepared, held out.
+        hash: of the content of both.
+    """
+
+    recipe: Recipe
+    set: SampleSet
+    good: PreparedSet
+    held_out: PreparedSet
+    hash: str
+
+
+def _load(recipe: Recipe, data: Path, work: Path, *, progress: Progress) -> _Images:
+    found = load_samples(data)
+    samples = training_samples(found)
+    fit_samples, held = split_hold_out(samples, recipe.training.hold_out, seed=recipe.training.seed)
+    progress.stage(f"reading {len(samples)} good images, {len(held)} of them held out")
+    key = content_hash(samples)
+    recipe = resolve_prepare(recipe, samples)
+    rank = os.environ.get("LOCAL_RANK", "0") if world_size() > 1 else "0"
+    sets = [
+        prepare_set(some, recipe, file=work / f"{name}-{rank}.npy", key=f"{key} {name}", progress=progress)
+        for name, some in zip(PREPARED, (fit_samples, held), strict=True)
+    ]
+    return _Images(recipe, found, sets[0], sets[1], key)
+
+
+def _finish(
+    images: _Images, fitted: Fitted, out: Path, *, overwrite: bool, progress: Progress, created: datetime
+) -> None:
+    """Export, calibrate and save."""
+    progress.stage("exporting the graph and proving it equal to the network")
+    exported = export(fitted.method.graph(), _some(images, max(BATCHES)))
+    limits = _limits(images, exported.graph, progress=progress)
+    save_bundle(
+        out,
+        graph=exported.graph,
+        recipe=images.recipe,
+        limits=limits,
+        card=_card(images, fitted, exported, limits, name=out.name, created=created),
+        extra={curves.NAME: fitted.curves.read_bytes()} if fitted.curves.is_file() else {},
+        overwrite=overwrite,
+    )
+
+
+def _some(images: _Images, count: int) -> torch.Tensor:
+    """Give prepared images for the proof: held-out ones first."""
+    held = images.held_out.images(np.arange(min(count, len(images.held_out))))
+    more = images.good.images(np.arange(min(count - len(held), len(images.good))))
+    return torch.cat([held, more])
+
+
+def _limits(images: _Images, graph: bytes, *, progress: Progress) -> LimitsFile:
+    """Choose the first limits, from good images that the network did not learn from."""
+    goal, value = images.recipe.limits.goal, images.recipe.limits.value
+    if goal in LABELLED_GOALS:
+        progress.stage(
+            f"goal {goal!r} needs labelled defects; until `candling calibrate` sees some, limits aim at 5 % false rejects"
+        )
+        goal, value = "false_reject", 0.05
+    samples = calibration_samples(images.set, images.recipe, goal=goal)
+    progress.stage(f"choosing limits from {len(samples)} good images that were not learned from")
+    with open_engine(graph) as engine:
+        predictor = Predictor(images.recipe, engine)
+        return calibrate(predictor, samples, goal=goal, value=value, progress=progress.count)
+
+
+def _card(
+    images: _Images, fitted: Fitted, exported: Exported, limits: LimitsFile, *, name: str, created: datetime
+) -> Card:
+    training = images.recipe.training
+    precision = {f"precision_{key}": value for key, value in fitted.precision.as_numbers().items()}
+    return Card(
+        name=name,
+        method=images.recipe.method.name,
+        created=created,
+        candling=__version__,
+        versions=versions(),
+        hardware=hardware(fitted.fabric.device),
+        seeds={"training": training.seed},
+        data=DataFacts(
+            name=images.set.root.name,
+            sha256=images.hash,
+            counts={"fit": len(images.good), "held_out": len(images.held_out)},
+        ),
+        training={
+            "epochs": fitted.epochs,
+            "updates": fitted.steps,
+            "seconds": round(fitted.seconds, 3),
+            "ended": fitted.ended,
+            "kept_epoch": fitted.kept_epoch,
+            "kept_loss": fitted.kept_loss,
+            "processes": fitted.fabric.world_size,
+            **precision,
+        },
+        parity=exported.parity.facts(),
+        precision=limits.precision,
+        engine=limits.engine,
+    )
+
+
+def _with_budget(recipe: Recipe, *, minutes: float | None, epochs: int | None, seed: int | None) -> Recipe:
+    given = {"minutes": minutes, "epochs": epochs, "seed": seed}
+    update = {name: value for name, value in given.items() if value is not None}
+    try:
+        training = Training.model_validate({**recipe.training.model_dump(), **update})
+    except ValidationError as error:
+        raise UsageError(explain(error, Training)) from error
+    return recipe.model_copy(update={"training": training})
+
+
+def _refuse_existing(out: Path, *, overwrite: bool) -> None:
+    """Say before hours of training what saving would say after them."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
+        raise OutputExistsError(f"{out}: exists already; add --overwrite, or choose another --out")
+
+
+@contextmanager
+def _alone_in(work: Path) -> Iterator[None]:
+    """Keep a second training out of the same folder; the kernel frees the lock however the process ends."""
+    try:
+        import fcntl
+    except ImportError:  # not a Unix: two trainings in one folder remain the user's care
+        yield
+        return
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        yield
+        return
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"{work}: another training works here; wait for it, or choose another --out") from error
+        yield
+
+
+def _clear(work: Path) -> None:
+    """Remove what training wrote; a file of somebody else's keeps its folder."""
+    ours = [checkpoint.NAME, curves.NAME, "lock"]
+    prepared = [path.name for name in PREPARED for path in work.glob(f"{name}-*.*")]
+    for name in (*ours, *prepared):
+        (work / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        work.rmdir()

@@ -1,0 +1,220 @@
+"""One pass over labelled images: every image once, its result kept, its map folded into the pixel scores and let go.
+
+Knows no figure of whole images and no page. Memory holds one map at a time, besides what
+:class:`candling.measure.anomaly.PixelScores` keeps of all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from candling.errors import ImageError
+from candling.measure.anomaly import PixelScores
+from candling.pixels.heatmap import resize_map
+from candling.pixels.read import inspect_bytes, read_mask
+from candling.types import WHOLE
+from candling.workflow.beside import worst_score
+from candling.workflow.evaluation import ImageResult
+from candling.workflow.maps import frame_map
+from candling.workflow.words import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path, PurePath
+
+    from numpy.typing import NDArray
+
+    from candling.data.samples import Sample
+    from candling.runtime.inspector import Inspector
+    from candling.types import FloatArray, Inspection, Limit
+
+    Pair = tuple[FloatArray, NDArray[np.bool_] | None]
+
+__all__ = ["Passage", "fits", "pass_over", "relative_name"]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What one pass found.
+
+    Attributes:
+        results: one an image, in order.
+        products: the product each image shows; None when no product is shown twice.
+        pixels: the pixel scores; None when the data hold no mask.
+        pixel_products: the products of the images behind ``pixels``, in their order; None like ``products``.
+        pixel_reason: why pixel figures cannot be computed; empty when they can.
+        notes: what a reader must know about images that were left out, one sentence each.
+    """
+
+    results: tuple[ImageResult, ...]
+    products: tuple[str, ...] | None
+    pixels: PixelScores | None
+    pixel_products: tuple[str, ...] | None
+    pixel_reason: str
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Left:
+    """Images left out of the pixel figures, counted by why."""
+
+    without_mask: int = 0
+    unreadable_masks: list[str] = field(default_factory=list)
+    foreign_masks: list[str] = field(default_factory=list)
+    strange_maps: int = 0
+
+
+def pass_over(
+    inspector: Inspector,
+    root: Path,
+    samples: Sequence[Sample],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Passage:
+    """Inspect every image once.
+
+    Args:
+        inspector: the bundle, loaded.
+        root: the data's folder or table: names are told below it.
+        samples: the images.
+        progress: called with (done, total).
+    """
+    has_masks = any(sample.mask is not None for sample in samples)
+    results: list[ImageResult] = []
+    used: list[int] = []
+    left = _Left()
+
+    def pairs() -> Iterator[Pair]:
+        inspections = inspector.inspect_files([sample.path for sample in samples])
+        for index, (sample, inspection) in enumerate(zip(samples, inspections, strict=True)):
+            pair = _pair(sample, inspection, left) if has_masks else None
+            results.append(_result(sample, inspection, root, inspector.limits, has_mask=pair is not None))
+            if pair is not None:
+                used.append(index)
+                yield pair
+            if progress is not None:
+                progress(index + 1, len(samples))
+
+    pixels = PixelScores.gather(pairs())
+    products = _products(samples)
+    return Passage(
+        results=tuple(results),
+        products=products,
+        pixels=pixels if has_masks else None,
+        pixel_products=None if products is None else tuple(products[index] for index in used),
+        pixel_reason=_pixel_reason(pixels, has_masks=has_masks),
+        notes=(*_left_notes(left), *_sample_notes(products, pixels)),
+    )
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """Name an image by its path below the data's root, with forward slashes; in full when it lies elsewhere."""
+    folder: PurePath = root if root.is_dir() else root.parent
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.as_posix()
+
+
+def fits(mask: tuple[int, int], frame: tuple[int, int]) -> bool:
+    """Tell whether a mask shows the same field as a frame: the same proportions, at any resolution.
+
+    >>> fits((500, 1000), (250, 500)), fits((500, 500), (250, 500))
+    (True, False)
+    """
+    return abs(mask[0] * frame[1] - mask[1] * frame[0]) <= 0.01 * mask[1] * frame[0]
+
+
+def _result(
+    sample: Sample, inspection: Inspection, root: Path, limits: Mapping[tuple[str, str], Limit], *, has_mask: bool
+) -> ImageResult:
+    worst = worst_score(inspection, limits)
+    return ImageResult(
+        name=relative_name(sample.path, root),
+        label=sample.label,
+        verdict=inspection.verdict,
+        severity=inspection.severity,
+        reason="; ".join(reason.text for reason in inspection.reasons),
+        region=worst.region if worst else None,
+        score=worst.score if worst else None,
+        value=worst.value if worst else None,
+        limit=worst.limit if worst else None,
+        milliseconds=dict(inspection.milliseconds),
+        has_mask=has_mask,
+    )
+
+
+def _pair(sample: Sample, inspection: Inspection, left: _Left) -> Pair | None:
+    """Give an image's map at its mask's resolution, with the mask; None when it cannot count in pixel figures."""
+    if not any(patch.anomaly_map is not None for patch in inspection.predictions):
+        return None
+    if not sample.is_good and sample.mask is None:
+        left.without_mask += 1
+        return None
+    shape = _frame_shape(sample, inspection)
+    values = None if shape is None else frame_map(inspection.predictions, shape)
+    if shape is None or values is None or not np.isfinite(values).all():
+        left.strange_maps += 1
+        return None
+    if sample.mask is None:
+        return values, None
+    try:
+        mask = read_mask(sample.mask)
+    except ImageError:
+        left.unreadable_masks.append(sample.mask.name)
+        return None
+    if not fits((mask.shape[0], mask.shape[1]), shape):
+        left.foreign_masks.append(sample.mask.name)
+        return None
+    return (values if mask.shape == values.shape else resize_map(values, (mask.shape[0], mask.shape[1]))), mask
+
+
+def _frame_shape(sample: Sample, inspection: Inspection) -> tuple[int, int] | None:
+    """Give (H, W) of the frame: the box of a whole frame says it, else the file's header."""
+    patch = inspection.predictions[0]
+    if patch.region == WHOLE and len(inspection.predictions) == 1:
+        return patch.box.bottom, patch.box.right
+    try:
+        facts = inspect_bytes(sample.path.read_bytes(), where=str(sample.path))
+    except (OSError, ImageError):  # it was there a moment ago
+        return None
+    return facts.height, facts.width
+
+
+def _products(samples: Sequence[Sample]) -> tuple[str, ...] | None:
+    named = [sample.product for sample in samples if sample.product is not None]
+    if len(set(named)) == len(named):
+        return None
+    return tuple(s.path.as_posix() if s.product is None else f"product {s.product}" for s in samples)
+
+
+def _pixel_reason(pixels: PixelScores, *, has_masks: bool) -> str:
+    if not has_masks:
+        return "the data hold no masks"
+    if not pixels.good:
+        return "the bundle's graph gives no anomaly map"
+    return "" if pixels.defect.size else "no mask marks a defect"
+
+
+def _left_notes(left: _Left) -> Iterator[str]:
+    if left.without_mask:
+        yield f"{count(left.without_mask, 'defect')} without a mask left out of the pixel figures."
+    if left.strange_maps:
+        yield f"{count(left.strange_maps, 'map')} not finite or not placeable, left out of the pixel figures."
+    for names, what in (
+        (left.unreadable_masks, "cannot be read"),
+        (left.foreign_masks, "not shaped like its image"),
+    ):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            yield f"Left out of the pixel figures, mask {what}: {', '.join(names[:3])}{more}; see `candling check`."
+
+
+def _sample_notes(products: Sequence[str] | None, pixels: PixelScores) -> Iterator[str]:
+    if products is not None:
+        yield (
+            f"{len(products)} images show {len(set(products))} products. Ranking figures were resampled by product; "
+            "the intervals of missed defects and false rejects count every image as independent and are too narrow."
+        )
+    if pixels.resolution > 0.0:
+        yield f"Pixel scores were thinned: false-reject rates of pixels are right within {pixels.resolution:.1g}."

@@ -1,0 +1,290 @@
+"""What ``candling inspect`` leaves behind: a row, a record and a picture an image; knows no engine and no command line.
+
+    OUT/results.csv      one row an image: verdict, severity, every judged score beside its limit, reason, times
+    OUT/results.jsonl    the whole record of each image, one JSON object a line
+    OUT/overlays/*.jpg   heatmap over the image under a banner with the verdict
+    OUT/maps/*.tiff      raw anomaly maps, float32, when asked for
+    OUT/summary.json     how many of what
+
+Rows are flushed one by one: what was inspected before an interruption stays. Memory does not grow with the number of
+images. The colour scale is the bundle's, so two overlays can be compared.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections import Counter
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from candling.disk import new_folder, write_atomic
+from candling.errors import DiskError, ImageError
+from candling.pixels.heatmap import encode_jpeg
+from candling.pixels.read import read_image
+from candling.types import Verdict
+from candling.workflow.beside import region_scores, worst_score
+from candling.workflow.naming import FileNames
+from candling.workflow.overlays import draw_overlay, encode_map
+from candling.workflow.tables import Cell, csv_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from candling.types import Frame, Inspection, Limit
+    from candling.workflow.maps import MapScale
+
+__all__ = ["OverlayChoice", "Summary", "record", "write_results"]
+
+OverlayChoice = Literal["rejected", "all", "none"]
+"""Of which images overlays are drawn; ``rejected`` means everything that was not accepted."""
+
+
+STEPS = ("read", "prepare", "predict", "judge")
+"""The steps whose times have a column."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many images got which verdict, and what was written."""
+
+    images: int
+    accepted: int
+    rejected: int
+    undecided: int
+    unreadable: int
+    overlays: int
+    maps: int
+    folder: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the same as plain values."""
+        return asdict(self)
+
+
+def write_results(
+    inspections: Iterable[Inspection],
+    out: Path,
+    *,
+    limits: Mapping[tuple[str, str], Limit],
+    scale: MapScale,
+    overlays: OverlayChoice = "rejected",
+    raw_maps: bool = False,
+    overwrite: bool = False,
+    frame_of: Callable[[Inspection], Frame] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Summary:
+    """Write the results of a series of inspections as they come.
+
+    Args:
+        inspections: in the order of the rows; consumed once, never held.
+        out: the folder to make.
+        limits: the bundle's limits by (region, score): they name the columns.
+        scale: the bundle's colour scale.
+        overlays: of which images to draw one.
+        raw_maps: also write each anomaly map as float32 TIFF.
+        overwrite: replace results that lie in ``out`` already; other files there stay.
+        frame_of: gives the frame of an inspection for its overlay; by default its product is the path of a file. One
+            that raises ImageError gets no overlay.
+        progress: called with the number of images done.
+
+    Raises:
+        OutputExistsError: ``out`` holds something and ``overwrite`` is False.
+        DiskError: writing failed; rows written before stay.
+    """
+    new_folder(out, overwrite=overwrite)
+    _remove_earlier(out)
+    pictures = _Pictures(out, limits, scale, overlays, raw_maps, frame_of or _read_product)
+    names, counts = FileNames(), Counter[str]()
+    with _appending(out / "results.csv") as table, _appending(out / "results.jsonl") as lines:
+        table(csv_line(_head(limits)))
+        for inspection in inspections:
+            name = names.make(inspection.product)
+            drawn, saved = pictures.draw(inspection, name), pictures.save_map(inspection, name)
+            table(csv_line(_row(inspection, limits, drawn, saved)))
+            lines(json.dumps(record(inspection, limits) | {"overlay": drawn, "map": saved}) + "\n")
+            counts.update(["images", str(inspection.verdict)])
+            counts.update(kind for kind, there in _extras(inspection, drawn, saved).items() if there)
+            if progress is not None:
+                progress(counts["images"])
+    summary = _summary(counts, out)
+    write_atomic(out / "summary.json", json.dumps(summary.to_json(), indent=2) + "\n")
+    return summary
+
+
+def record(inspection: Inspection, limits: Mapping[tuple[str, str], Limit]) -> dict[str, Any]:
+    """Give one inspection as plain JSON values: null stands for what is no finite number."""
+    return {
+        "product": _text(inspection.product),
+        "verdict": str(inspection.verdict),
+        "severity": _number(inspection.severity),
+        "reasons": [
+            {
+                "text": _text(reason.text),
+                "region": reason.region,
+                "score": reason.score,
+                "value": _number(reason.value),
+                "limit": _number(reason.limit),
+            }
+            for reason in inspection.reasons
+        ],
+        "scores": [
+            {
+                "region": region,
+                "score": score,
+                "value": _number(value),
+                "low": _number(limits[region, score].low),
+                "high": _number(limits[region, score].high),
+            }
+            for (region, score), value in region_scores(inspection, limits).items()
+        ],
+        "milliseconds": {step: round(time, 3) for step, time in inspection.milliseconds.items()},
+        "bundle": inspection.bundle,
+    }
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """Draws and saves what was asked for; gives each file's path below ``out``, or None where there is nothing."""
+
+    out: Path
+    limits: Mapping[tuple[str, str], Limit]
+    scale: MapScale
+    overlays: OverlayChoice
+    raw_maps: bool
+    frame_of: Callable[[Inspection], Frame]
+
+    def draw(self, inspection: Inspection, name: str) -> str | None:
+        wanted = self.overlays == "all" or (self.overlays == "rejected" and inspection.verdict is not Verdict.ACCEPT)
+        if not wanted or not inspection.predictions:
+            return None
+        with suppress(ImageError):  # the file has gone since: its verdict stands, its picture is missing
+            frame, title = self.frame_of(inspection), _text(inspection.product)
+            picture = draw_overlay(frame, inspection, limits=self.limits, scale=self.scale, title=title)
+            return _save(self.out, f"overlays/{name}.jpg", encode_jpeg(picture, 90))
+        return None
+
+    def save_map(self, inspection: Inspection, name: str) -> str | None:
+        data = encode_map(inspection) if self.raw_maps else None
+        return None if data is None else _save(self.out, f"maps/{name}.tiff", data)
+
+
+def _read_product(inspection: Inspection) -> Frame:
+    frame: Frame = read_image(Path(inspection.product))
+    return frame
+
+
+def _head(limits: Mapping[tuple[str, str], Limit]) -> list[Cell]:
+    beside = [f"{region}.{score}{what}" for region, score in limits for what in ("", " limit")]
+    behind = ["region", "score", "value", "limit", "reason", "overlay", "map", *(f"{step}_ms" for step in STEPS)]
+    return ["product", "verdict", "severity", *beside, *behind]
+
+
+def _row(
+    inspection: Inspection, limits: Mapping[tuple[str, str], Limit], drawn: str | None, saved: str | None
+) -> list[Cell]:
+    scores = region_scores(inspection, limits)
+    beside: list[Cell] = []
+    for key, limit in limits.items():
+        beside += [scores.get(key), limit.high]
+    worst = worst_score(inspection, limits)
+    decisive: list[Cell] = [worst.region, worst.score, worst.value, worst.limit] if worst else [None] * 4
+    reason = "; ".join(reason.text for reason in inspection.reasons)
+    times: list[Cell] = [_rounded(inspection.milliseconds.get(step)) for step in STEPS]
+    head: list[Cell] = [inspection.product, str(inspection.verdict), inspection.severity]
+    return [*head, *beside, *decisive, reason, drawn, saved, *times]
+
+
+def _extras(inspection: Inspection, drawn: str | None, saved: str | None) -> dict[str, bool]:
+    return {"unreadable": not inspection.predictions, "overlays": drawn is not None, "maps": saved is not None}
+
+
+def _summary(counts: Mapping[str, int], out: Path) -> Summary:
+    return Summary(
+        images=counts["images"],
+        accepted=counts[Verdict.ACCEPT],
+        rejected=counts[Verdict.REJECT],
+        undecided=counts[Verdict.UNDECIDED],
+        unreadable=counts["unreadable"],
+        overlays=counts["overlays"],
+        maps=counts["maps"],
+        folder=str(out),
+    )
+
+
+def _rounded(time: float | None) -> float | None:
+    return None if time is None else round(time, 3)
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _text(value: str) -> str:
+    """Replace what is no Unicode in a file name (lone surrogates), so that it can be written as UTF-8."""
+    return value.encode("utf-8", "replace").decode()
+
+
+# ---- disk: every OSError becomes one sentence -------------------------------------------------------------------
+
+
+def _remove_earlier(out: Path) -> None:
+    """Take away what an earlier run left, so that no picture of it is taken for one of ours; other files stay."""
+    try:
+        for name in ("results.csv", "results.jsonl", "summary.json"):
+            (out / name).unlink(missing_ok=True)
+        for name in ("overlays", "maps"):
+            folder = out / name
+            if folder.is_symlink():
+                folder.unlink()
+            elif folder.is_dir():
+                shutil.rmtree(folder)
+    except OSError as error:
+        raise DiskError(f"{out}: earlier results cannot be removed: {error.strerror or error}") from error
+
+
+@contextmanager
+def _appending(path: Path) -> Iterator[Callable[[str], None]]:
+    """Open a file for rows, each handed to the system at once; at the end, however it comes, they are on the disk."""
+
+    def append(line: str) -> None:
+        with _mapped(path):
+            file.write(line)
+            file.flush()
+
+    with _mapped(path):
+        file = path.open("w", encoding="utf-8", newline="")
+    try:
+        yield append
+    finally:
+        with _mapped(path), file:
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        sentence = f"{path}: cannot be written: {error.strerror or error}; free space or choose another folder"
+        raise DiskError(sentence) from error
+
+
+def _save(out: Path, name: str, data: bytes) -> str:
+    """Write a picture under its final name only when it is whole; it can be made again, so it is not synced."""
+    path = out / name
+    part = path.with_name(f".{path.name}.part")
+    with _mapped(path):
+        path.parent.mkdir(exist_ok=True)
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        except OSError:
+            with suppress(OSError):
+                part.unlink()
+            raise
+    return name

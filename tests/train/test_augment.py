@@ -1,0 +1,57 @@
+"""The facts of augment.py: variants of good images, off by default, drawn from one generator."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from candling.train.augment import AugmentOptions, augment
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def images() -> torch.Tensor:
+    return torch.rand((200, 1, 8, 10), generator=torch.Generator().manual_seed(9))
+
+
+def test_nothing_happens_by_default():
+    """Without options the images come back as they are and nothing is drawn."""
+    generator = seeded()
+    before = generator.get_state()
+    given = images()
+    assert augment(given, generator, AugmentOptions()) is given
+    assert torch.equal(before, generator.get_state())
+
+
+@pytest.mark.parametrize(("key", "axis"), [("flip_left_right", 3), ("flip_up_down", 2)])
+def test_a_flip_mirrors_its_share_of_the_images(key, axis):
+    """At probability 0.5 half of the images are mirrored along the named axis, the others kept."""
+    given = images()
+    variants = augment(given, seeded(), AugmentOptions.model_validate({key: 0.5}))
+    kept = (variants == given).flatten(1).all(dim=1)
+    mirrored = (variants == given.flip(axis)).flatten(1).all(dim=1)
+    assert bool((kept ^ mirrored).all())
+    assert mirrored.float().mean().item() == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_shift_moves_and_repeats_the_border():
+    """Every shifted row is a row of the original, moved by at most the given number of pixels."""
+    ramp = torch.arange(8.0).view(1, 1, 8, 1).expand(50, 1, 8, 10) / 10
+    moved = augment(ramp, seeded(), AugmentOptions(shift_px=2))
+    offsets = (moved - ramp)[:, 0, 2:-2, 0] * 10
+    assert torch.allclose(offsets, offsets[:, :1])
+    assert set(offsets[:, 0].round().int().tolist()) == {-2, -1, 0, 1, 2}
+    assert moved.min() >= 0.0
+    assert moved.max() <= 0.7001
+
+
+def test_brightness_multiplies_and_stays_in_range():
+    """Grey values move by up to the given share, one factor an image, and never leave [0, 1]."""
+    given = images()
+    variants = augment(given, seeded(), AugmentOptions(brightness=0.2))
+    assert variants.max() <= 1.0
+    factors = (variants / given).flatten(1)[:, 0]
+    assert factors.min() >= 0.79
+    assert factors.max() <= 1.21

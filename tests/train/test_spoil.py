@@ -1,0 +1,143 @@
+"""The facts of spoil.py: Perlin noise has its reference figures, and every spoiling paints what its mask says."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+
+from candling.train.spoil import LEAST_PIXELS, SpoilKind, perlin_mask, perlin_noise, spoil
+
+KINDS = get_args(SpoilKind)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def images(count: int = 8, channels: int = 1, size: tuple[int, int] = (96, 128)) -> torch.Tensor:
+    """Smooth drawn images in [0.2, 0.8], each different."""
+    rows, columns = torch.linspace(0, 3, size[0])[:, None], torch.linspace(0, 5, size[1])
+    phases = torch.arange(count * channels).view(count, channels, 1, 1)
+    return 0.5 + 0.3 * torch.sin(rows + phases) * torch.cos(columns - 0.3 * phases)
+
+
+def test_perlin_noise_has_the_reference_figures():
+    """At 256 x 256: mask area 5.4 % on average, 10 % at the 95th percentile; 4.7 % of draws are empty; values within 1."""
+    generator = seeded()
+    areas = []
+    for _ in range(30):
+        noise = perlin_noise(2 ** torch.randint(6, (50, 2), generator=generator), (256, 256), generator)
+        assert noise.abs().max() <= 1.0
+        areas.append((noise > 0.5).float().mean(dim=(1, 2)))
+    area = torch.cat(areas)
+    assert area.mean().item() == pytest.approx(0.054, abs=0.002)
+    assert area.median().item() == pytest.approx(0.054, abs=0.003)
+    assert area.quantile(0.95).item() == pytest.approx(0.10, abs=0.01)
+    assert (area == 0).float().mean().item() == pytest.approx(0.047, abs=0.017)  # three standard errors
+
+
+@pytest.mark.parametrize(("cells", "share", "within"), [(1, 0.61, 0.05), (2, 0.14, 0.04), (4, 0.0, 0.005), (16, 0.0, 0.0)])
+def test_coarse_perlin_noise_is_often_empty(cells, share, within):
+    """One cell leaves 61 % of the masks empty, two cells 14 %, four and more none."""
+    noise = perlin_noise(torch.full((900, 2), cells), (64, 64), seeded())
+    empty = ((noise > 0.5).sum(dim=(1, 2)) == 0).float().mean().item()
+    assert empty == pytest.approx(share, abs=within)
+
+
+def test_perlin_noise_is_zero_on_its_lattice():
+    """Gradient noise vanishes at every lattice node: here each 16th pixel down and each 8th across."""
+    noise = perlin_noise(torch.tensor([[4, 8]]), (64, 64), seeded())
+    assert noise[0, ::16, ::8].abs().max() < 1e-6
+    assert noise[0, 8::16, 4::8].abs().max() > 0.1
+
+
+def test_a_drawn_perlin_mask_is_not_empty():
+    """With eight tries next to no mask stays under 25 pixels, and the mask is where the noise exceeds 0.5."""
+    noise, mask = perlin_mask(200, (128, 128), seeded())
+    assert (mask.sum(dim=(1, 2, 3)) >= LEAST_PIXELS).float().mean() > 0.99
+    assert torch.equal(mask, noise > 0.5)
+
+
+def test_perlin_spoiling_follows_its_equation():
+    """X* = (1 - M) X + (1 - beta) M X + beta N, beta in [0.5, 1] and N > 0.5: under the mask a black image is over 0.25."""
+    black = torch.zeros(16, 1, 64, 64)
+    spoiled, mask = spoil(black, seeded(), kinds=("perlin",), probability=1.0)
+    assert torch.equal(spoiled > 0, mask)
+    assert spoiled[mask].min() > 0.25
+    assert spoiled.max() <= 1.0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_paints_what_its_mask_says(kind, channels):
+    """An image changes where its mask is true (and a soft edge around it), stays in [0, 1], and the original is kept."""
+    clean = images(channels=channels)
+    kept = clean.clone()
+    spoiled, mask = spoil(clean, seeded(), kinds=(kind,), probability=1.0)
+    assert torch.equal(clean, kept)
+    assert spoiled.shape == clean.shape
+    assert mask.shape == (len(clean), 1, *clean.shape[2:])
+    assert mask.dtype == torch.bool
+    assert spoiled.min() >= 0.0
+    assert spoiled.max() <= 1.0
+    changed = (spoiled - clean).abs().amax(dim=1, keepdim=True)
+    assert (mask.sum(dim=(1, 2, 3)) > 0).float().mean() >= 0.75  # a curve or spot may leave the image
+    assert changed[mask].mean() > 10 * changed[~mask].mean()
+    if kind in {"perlin", "texture", "cutpaste"}:
+        assert changed[~mask].max() == 0.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_spoiling_repeats_for_a_seed(kind):
+    """The same generator state gives the same pixels; another seed gives others."""
+    first, second, other = (
+        spoil(images(), seeded(seed), kinds=(kind,), probability=0.9)[0] for seed in (5, 5, 6)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_a_spoiling_depends_on_nothing_global():
+    """The global generator is neither read nor moved."""
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first, _ = spoil(images(), seeded(), kinds=KINDS, probability=1.0)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(2)
+    second, _ = spoil(images(), seeded(), kinds=KINDS, probability=1.0)
+    assert torch.equal(first, second)
+
+
+def test_probability_zero_draws_nothing():
+    """At probability 0 the images come back as they are and the generator does not move."""
+    generator = seeded()
+    before = generator.get_state()
+    clean = images()
+    spoiled, mask = spoil(clean, generator, kinds=KINDS, probability=0.0)
+    assert spoiled is clean
+    assert not mask.any()
+    assert torch.equal(before, generator.get_state())
+
+
+def test_the_probability_is_the_share_of_spoiled_images():
+    """At probability 0.75 three of four images are spoiled, the others untouched to the bit."""
+    clean = images(count=400, size=(32, 32))
+    spoiled, mask = spoil(clean, seeded(), kinds=("cutpaste",), probability=0.75)
+    touched = mask.flatten(1).any(dim=1)
+    assert touched.float().mean().item() == pytest.approx(0.75, abs=0.07)
+    assert torch.equal(spoiled[~touched], clean[~touched])
+
+
+def test_all_kinds_are_drawn_alike():
+    """Of two kinds each takes half: on black images Perlin noise shows, and a patch of another black image does not."""
+    spoiled, _ = spoil(torch.zeros(400, 1, 32, 32), seeded(), kinds=("perlin", "cutpaste"), probability=1.0)
+    assert spoiled.flatten(1).any(dim=1).float().mean().item() == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_single_image_can_be_spoiled():
+    """A batch of one has no other image to borrow from, and needs none."""
+    for kind in KINDS:
+        spoiled, _ = spoil(images(count=1), seeded(3), kinds=(kind,), probability=1.0)
+        assert torch.isfinite(spoiled).all()
