@@ -43,7 +43,9 @@ def hardware() -> dict[str, str | int | float]:
         "processor": cpu_line("model name") or platform.processor() or platform.machine(),
         "family": cpu_line("cpu family"),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        "instructions": " ".join(flag for flag in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16") if flag in flags),
+        "instructions": " ".join(
+            flag for flag in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16") if flag in flags
+        ),
         "memory_gb": round(memory_bytes() / 2**30, 1),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else -1.0,
         "system": f"{platform.system()} {platform.release().split('-')[0]}",

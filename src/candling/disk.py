@@ -14,7 +14,7 @@ from candling.errors import DiskError, OutputExistsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["new_folder", "replaced_folder", "write_atomic"]
+__all__ = ["new_folder", "refuse_existing", "replaced_folder", "write_atomic"]
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -40,6 +40,16 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise DiskError(f"{path}: cannot be written: {error.strerror or error}; free space or choose another folder") from error
+
+
+def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse to replace a file or a folder with content unless asked; an empty folder is as good as none.
+
+    Raises:
+        OutputExistsError: something is there and ``overwrite`` is False.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())) and not overwrite:
+        raise OutputExistsError(f"{path}: exists already; add --overwrite, or choose another name")
 
 
 def new_folder(path: Path, *, overwrite: bool = False) -> Path:
@@ -70,8 +80,7 @@ def replaced_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         OutputExistsError: ``path`` exists, is not empty, and ``overwrite`` is False.
         DiskError: writing failed.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())) and not overwrite:
-        raise OutputExistsError(f"{path}: exists already; add --overwrite, or choose another name")
+    refuse_existing(path, overwrite=overwrite)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))

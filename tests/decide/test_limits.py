@@ -100,7 +100,7 @@ TAILS = {
     "lognormal": (stats.lognorm(0.5), 1.25),
     "student with 4 degrees of freedom": (stats.t(4), 1.35),
 }
-"""Laws of good scores, and by which factor the mean true rate may exceed the target (1.03 is the noise of this test)."""
+"""Laws of good scores, and by which factor the mean true rate may exceed the target (1.03 is the test's own noise)."""
 
 
 def true_rates(law, count, rate, draws):
@@ -113,7 +113,7 @@ def true_rates(law, count, rate, draws):
 @pytest.mark.parametrize("name", TAILS)
 @pytest.mark.parametrize(("count", "rate"), [(20, 0.1), (20, 0.01), (50, 0.05), (50, 0.01), (200, 0.02), (200, 0.01)])
 def test_the_realised_rate_is_near_or_below_the_target_on_average(name, count, rate):
-    """Over 2000 draws of n good scores the mean true false-reject rate keeps to the target, or nearly for heavy tails."""
+    """Over 2000 draws of n good scores the mean true false-reject rate keeps to the target, nearly for heavy tails."""
     law, slack = TAILS[name]
     assert np.mean(true_rates(law, count, rate, 2000)) <= slack * rate
 
@@ -351,7 +351,7 @@ def test_no_good_sample_is_refused():
 
 def test_a_misspelt_goal_gets_the_nearest():
     """An unknown goal is refused with the nearest spelling and the list."""
-    with pytest.raises(LimitError, match="did you mean 'youden'.*goals are: quantile, false_reject"):
+    with pytest.raises(LimitError, match=r"did you mean 'youden'.*goals are: quantile, false_reject"):
         choose([1.0], [2.0], goal="yuoden", value=0.0)
 
 

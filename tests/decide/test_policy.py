@@ -39,7 +39,7 @@ def test_the_limit_itself_is_accepted():
 
 
 def test_one_bad_patch_of_sixty_rejects():
-    """A strip of five vials, four regions and three frames is rejected by any one of its 60 patches (METHODS.md D-26)."""
+    """A strip of five vials, four regions and three frames is rejected by any of its 60 patches (METHODS.md D-26)."""
     regions = ("flag", "upper_body", "liquid", "bottom")
     limits = {(region, ERROR): Limit(high=0.0386, typical=0.01) for region in regions}
     patches = [patch(region, window_error=0.02) for region in regions for _ in range(15)]
@@ -78,7 +78,7 @@ def test_a_score_below_a_lower_limit_rejects():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_not_finite_rejects(value):
-    """NaN and both infinities reject with infinite severity and a reason, although minus infinity is below any limit."""
+    """NaN and both infinities reject with infinite severity and a reason, though minus infinity is below any limit."""
     verdict, severity, reasons = judge([0.1, value])
     assert verdict is Verdict.REJECT
     assert severity == math.inf
@@ -104,7 +104,7 @@ def test_a_region_that_was_not_seen_rejects():
 
 
 def test_every_judged_score_must_admit():
-    """Two criteria: a patch that passes one and fails the other is rejected; a score nobody judges counts for nothing."""
+    """A patch that passes one criterion and fails the other is rejected; a score nobody judges counts for nothing."""
     limits = {("whole", "error"): Limit(high=1.0), ("whole", "rarity"): Limit(high=1.0)}
     one = patch(error=0.5, rarity=7.0, gloss=99.0)
     assert judge_product([one], limits, ["error", "rarity"])[0] is Verdict.REJECT
@@ -147,7 +147,7 @@ def test_a_missing_limit_names_the_remedy():
 
 def test_a_missing_score_names_those_that_exist():
     """A judged score the graph does not give is an error that lists what it gives."""
-    with pytest.raises(LimitError, match="no score 'rarity' .it gives: window_error."):
+    with pytest.raises(LimitError, match=r"no score 'rarity' .it gives: window_error."):
         judge_product([patch(window_error=1.0)], {("whole", "rarity"): Limit()}, ["rarity"])
 
 
@@ -192,7 +192,7 @@ def test_seven_of_ten_has_the_published_operating_curve():
 
 @pytest.mark.parametrize(("k", "n"), [(5, 10), (0, 1), (11, 10), (0, 0)])
 def test_a_rule_that_cannot_decide_is_refused(k, n):
-    """k must be more than half of n, or two verdicts could both hold."""
+    """A rule needs k more than half of n, or two verdicts could both hold."""
     with pytest.raises(UsageError, match="more than half"):
         k_of_n([Verdict.ACCEPT] * n, k=k, n=n)
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from candling.errors import RecipeError, TrainingError
 from candling.train.losses import ssim, ssim_map
-from candling.train.scores import Scorer, ScoreName, ScoreOptions
+from candling.train.scores import ScoreName, ScoreOptions, Scorer
 
 SHAPE = (1, 64, 80)
 ALL = get_args(ScoreName)
@@ -60,7 +60,7 @@ def test_scores_of_a_square_are_worked_out_by_hand():
 
 
 def test_the_dissimilarity_scores_are_ssim():
-    """dissimilarity is 1 - SSIM; window_dissimilarity is the largest mean of 1 - SSIM over a window inside."""
+    """Dissimilarity is 1 - SSIM; the one of the window is the largest mean of 1 - SSIM over a window inside."""
     image, reconstruction = with_square(10, 0.4), grey()
     out = scorer(window_px=7)(image, reconstruction)
     torch.testing.assert_close(out["dissimilarity"], 1 - ssim(image, reconstruction))

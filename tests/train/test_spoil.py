@@ -24,7 +24,7 @@ def images(count: int = 8, channels: int = 1, size: tuple[int, int] = (96, 128))
 
 
 def test_perlin_noise_has_the_reference_figures():
-    """At 256 x 256: mask area 5.4 % on average, 10 % at the 95th percentile; 4.7 % of draws are empty; values within 1."""
+    """At 256 x 256 the mask area is 5.4 % on average, 10 % at the 95th percentile, and 4.7 % of the draws are empty."""
     generator = seeded()
     areas = []
     for _ in range(30):
@@ -38,7 +38,9 @@ def test_perlin_noise_has_the_reference_figures():
     assert (area == 0).float().mean().item() == pytest.approx(0.047, abs=0.017)  # three standard errors
 
 
-@pytest.mark.parametrize(("cells", "share", "within"), [(1, 0.61, 0.05), (2, 0.14, 0.04), (4, 0.0, 0.005), (16, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    ("cells", "share", "within"), [(1, 0.61, 0.05), (2, 0.14, 0.04), (4, 0.0, 0.005), (16, 0.0, 0.0)]
+)
 def test_coarse_perlin_noise_is_often_empty(cells, share, within):
     """One cell leaves 61 % of the masks empty, two cells 14 %, four and more none."""
     noise = perlin_noise(torch.full((900, 2), cells), (64, 64), seeded())
@@ -61,7 +63,7 @@ def test_a_drawn_perlin_mask_is_not_empty():
 
 
 def test_perlin_spoiling_follows_its_equation():
-    """X* = (1 - M) X + (1 - beta) M X + beta N, beta in [0.5, 1] and N > 0.5: under the mask a black image is over 0.25."""
+    """X* = (1 - M) X + (1 - beta) M X + beta N, beta >= 0.5 and N > 0.5: a black image is over 0.25 under the mask."""
     black = torch.zeros(16, 1, 64, 64)
     spoiled, mask = spoil(black, seeded(), kinds=("perlin",), probability=1.0)
     assert torch.equal(spoiled > 0, mask)
@@ -72,7 +74,7 @@ def test_perlin_spoiling_follows_its_equation():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_paints_what_its_mask_says(kind, channels):
-    """An image changes where its mask is true (and a soft edge around it), stays in [0, 1], and the original is kept."""
+    """An image changes where its mask is true (and softly around it), stays in [0, 1], and the original is kept."""
     clean = images(channels=channels)
     kept = clean.clone()
     spoiled, mask = spoil(clean, seeded(), kinds=(kind,), probability=1.0)
@@ -92,9 +94,7 @@ def test_every_kind_paints_what_its_mask_says(kind, channels):
 @pytest.mark.parametrize("kind", KINDS)
 def test_spoiling_repeats_for_a_seed(kind):
     """The same generator state gives the same pixels; another seed gives others."""
-    first, second, other = (
-        spoil(images(), seeded(seed), kinds=(kind,), probability=0.9)[0] for seed in (5, 5, 6)
-    )
+    first, second, other = (spoil(images(), seeded(seed), kinds=(kind,), probability=0.9)[0] for seed in (5, 5, 6))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 

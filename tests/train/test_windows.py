@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from scipy.ndimage import correlate1d
+from torch.nn.functional import avg_pool2d
 
 from candling.train.windows import box_taps, gaussian_taps, smooth_same, smooth_valid
 
@@ -18,7 +18,7 @@ def maps() -> torch.Tensor:
 @pytest.mark.parametrize("size", [1, 3, 8])
 def test_a_box_inside_is_an_average_pooling(size):
     """smooth_valid with a box equals average pooling at stride 1, columns first."""
-    expected = F.avg_pool2d(maps().unsqueeze(1), size, stride=1).squeeze(1).transpose(1, 2)
+    expected = avg_pool2d(maps().unsqueeze(1), size, stride=1).squeeze(1).transpose(1, 2)
     torch.testing.assert_close(smooth_valid(maps(), box_taps(size)), expected)
 
 

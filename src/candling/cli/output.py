@@ -47,7 +47,8 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
 
     table = Table(title=escape(title) if title else None, title_justify="left", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        words = any(isinstance(row[number], str) and not row[number][:1].isdigit() for row in rows)
+        table.add_column(column, justify="left" if words or number == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console().print(table)
@@ -64,9 +65,9 @@ def remark(sentence: str) -> None:
 def bar(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Show done, total, rate and time left of one operation on standard error.
 
-    Yields a function ``(done, total)``.
+    Yields a function ``(done, total)``. Where standard error is no terminal, nothing is drawn.
     """
-    if quiet:
+    if quiet or not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -79,7 +80,7 @@ def bar(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], Non
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console(stderr=True), transient=not sys.stderr.isatty()) as progress:
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=None)
 
         def move(done: int, total: int) -> None:

@@ -204,7 +204,7 @@ def _finite_sorted(scores: NDArray[np.floating], what: str) -> Scores:
 
 def _from_good(good: Scores, goal: str, value: float) -> float:
     if goal == "quantile":
-        kept = math.ceil(value * good.size - 1e-9)  # 0.95 * 100 is 95.00000000000001 on some values
+        kept = math.ceil(value * good.size - 1e-9)  # without it 0.07 * 100 is 7.000000000000001, so 8
         return _above_sorted(good, max(kept, 1))
     over = math.floor(value * (good.size + 1) - 0.5 + 1e-9)
     if over <= 0:
@@ -281,12 +281,11 @@ def _loss(
         return (missed * goods + false_rejects * defects).astype(np.float64)
     if goal == "f1":
         detected = defects - missed
-        f1 = 2 * detected / (2 * detected + missed + false_rejects)
-        return -f1.astype(np.float64)
+        return -2.0 * detected.astype(np.float64) / (2 * detected + missed + false_rejects)
     if goal == "recall":
         needed = math.ceil(value * defects - 1e-9)
         return np.where(defects - missed >= needed, false_rejects.astype(np.float64), math.inf)
-    return missed * value + false_rejects
+    return missed.astype(np.float64) * value + false_rejects
 
 
 # What a reader must know ----------------------------------------------------------------------------------------------

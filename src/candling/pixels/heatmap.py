@@ -165,7 +165,7 @@ def encode_png(picture: Frame) -> bytes:
     >>> encode_png(np.zeros((2, 2, 3), np.uint8))[:4]
     b'\x89PNG'
     """
-    return _encode(".png", picture, [])
+    return _encode(".png", picture, [], kinds=(np.uint8, np.uint16))
 
 
 def encode_jpeg(picture: NDArray[np.uint8], quality: int = 90) -> bytes:
@@ -182,17 +182,22 @@ def encode_jpeg(picture: NDArray[np.uint8], quality: int = 90) -> bytes:
     >>> encode_jpeg(np.zeros((2, 2), np.uint8), 80)[:3]
     b'\xff\xd8\xff'
     """
-    return _encode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _encode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality], kinds=(np.uint8,))
 
 
-def _encode(suffix: str, picture: Frame, options: list[int]) -> bytes:
-    ordered = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+def _encode(suffix: str, picture: Frame, options: list[int], *, kinds: tuple[type, ...]) -> bytes:
+    done = picture.dtype in kinds and picture.size > 0
     try:
-        done, data = cv2.imencode(suffix, ordered, options)
-    except cv2.error as error:
-        raise ImageError(f"a picture of {picture.dtype} {picture.shape} cannot be encoded as {suffix}") from error
+        if done:  # OpenCV would turn other types silently into 8 bits
+            ordered = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+            done, data = cv2.imencode(suffix, ordered, options)
+    except cv2.error:
+        done = False
     if not done:
-        raise ImageError(f"a picture of {picture.dtype} {picture.shape} cannot be encoded as {suffix}")
+        raise ImageError(
+            f"a picture of {picture.dtype} {picture.shape} cannot be encoded as {suffix}; "
+            f"give {' or '.join(kind.__name__ for kind in kinds)} of shape (H, W) or (H, W, 3)"
+        )
     return bytes(data)
 
 

@@ -148,9 +148,11 @@ def prepare(frame: Frame, spec: PixelSpec) -> FloatArray:
 
 
 def _check_frame(frame: Frame) -> None:
-    shape_fits = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)
-    if frame.dtype not in (np.uint8, np.uint16) or not shape_fits or frame.size == 0:
-        raise ImageError(f"the frame is {frame.dtype} {frame.shape}; give uint8 or uint16 of shape (H, W) or (H, W, 3)")
+    kind: object = getattr(frame, "dtype", type(frame).__name__)
+    shape: tuple[int, ...] = getattr(frame, "shape", ())
+    shape_fits = len(shape) == 2 or (len(shape) == 3 and shape[2] == 3)
+    if kind not in (np.uint8, np.uint16) or not shape_fits or frame.size == 0:  # foreign byte order is another kind
+        raise ImageError(f"the frame is {kind} {shape}; give uint8 or uint16 of shape (H, W) or (H, W, 3)")
 
 
 def _resize(frame: Frame, height: int, width: int) -> Frame:

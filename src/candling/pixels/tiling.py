@@ -116,7 +116,8 @@ def stitch(
         float32 (H, W).
 
     Raises:
-        ValueError: numbers differ, a map is not of its box's size, a box lies outside, or a pixel is in no box.
+        ValueError: numbers differ, a map is not of its box's size, a box lies outside, a pixel is in no box, or
+            ``how`` is neither.
 
     >>> import numpy as np
     >>> boxes = grid(1, 3, 1)
@@ -128,6 +129,8 @@ def stitch(
     >>> stitch(np.float32([[[1, 1]], [[3, 3]]]), overlapping, (1, 3), how="max").tolist()
     [[1.0, 3.0, 3.0]]
     """
+    if how not in ("mean", "max"):
+        raise ValueError(f"how must be 'mean' or 'max'; it is {how!r}")
     whole = np.zeros(shape) if how == "mean" else np.full(shape, -np.inf)
     covered = np.zeros(shape, np.int32)
     for piece, box in zip(maps, boxes, strict=True):

@@ -52,6 +52,11 @@ __all__ = ["Engine", "EngineName", "Outputs", "Precision", "available_threads", 
 EngineName = Literal["auto", "onnxruntime", "openvino"]
 Precision = Literal["float32", "bfloat16"]
 
+_OPENVINO_TYPES: Final = {
+    **{f"f{bits}": f"float{bits}" for bits in (16, 32, 64)},
+    **{f"i{bits}": f"int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"u{bits}": f"uint{bits}" for bits in (8, 16, 32, 64)},
+}
 _MOST_REQUESTS: Final = 4  # each holds its own intermediate maps
 
 
@@ -187,11 +192,9 @@ class Engine:
         self._check(images)
         skipped = {name for name, asked in ((MAP, maps), (RECONSTRUCTION, reconstructions)) if not asked}
         wanted = tuple(name for name in self._outputs if name not in skipped)
-        if not len(images):
-            # one empty row has the right shapes; run it and give none of it
-            images, keep = np.zeros((1, *self.input_shape), np.float32), 0
-        else:
-            images, keep = np.ascontiguousarray(images), len(images)
+        keep = len(images)
+        # without an image one empty one is run and none of it given: so the shapes are right
+        images = np.ascontiguousarray(images) if keep else np.zeros((1, *self.input_shape), np.float32)
         chunks = [self._fill(images[at : at + self._chunk]) for at in range(0, len(images), self._chunk)]
         if len(chunks) == 1 or self._pool is None:
             answers = [self._request(chunk, wanted) for chunk in chunks]
@@ -305,7 +308,6 @@ class _OpenVino:
             "INFERENCE_NUM_THREADS": order.threads_each * order.requests,
             "NUM_STREAMS": order.requests,
             "ENABLE_CPU_PINNING": False,  # two processes would pin themselves to the same core
-            "CACHE_DIR": "",
         }
         try:
             if chunk == 1:
@@ -313,10 +315,13 @@ class _OpenVino:
             compiled = self._core.compile_model(self._model, "CPU", settings)
             for _ in range(order.requests):
                 self._idle.put(compiled.create_infer_request())
+            used = str(compiled.get_property("INFERENCE_PRECISION_HINT"))
         except Exception as error:
             raise EngineError(
                 f"{order.where}: openvino cannot run the graph: {_first_line(error)}; try engine 'onnxruntime'"
             ) from error
+        if order.precision not in used:
+            raise EngineError(f"{order.where}: openvino computes in {used} although {order.precision} was asked for")
 
     def run(self, images: FloatArray, wanted: Sequence[str]) -> list[NDArray[Any]]:
         request = self._idle.get()
@@ -334,6 +339,11 @@ class _OpenVino:
 
 
 def _import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime without its telemetry: since 1.29 it reports to a server and keeps a device number at home.
+
+    The variables are read once, when the library is loaded: 1.29 and later know the first, some builds the second.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = os.environ["ORT_TELEMETRY_DISABLED"] = "1"
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()
@@ -371,7 +381,7 @@ def _port_of_onnxruntime(end: Any) -> Port:
 
 def _port_of_openvino(end: Any) -> Port:
     name = end.element_type.get_type_name()
-    dtype = {"f32": "float32", "f64": "float64", "f16": "float16", "i64": "int64", "i32": "int32"}.get(name, name)
+    dtype = _OPENVINO_TYPES.get(name, name)
     shape = tuple(None if size.is_dynamic else size.get_length() for size in end.partial_shape)
     return Port(min(end.names, default=""), dtype, shape)
 

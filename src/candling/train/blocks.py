@@ -6,11 +6,13 @@ Every stage is convolution, batch norm, ReLU in this order, so that the norm fol
 from __future__ import annotations
 
 import copy
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
+import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from candling.errors import RecipeError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Downsample",
+    "Dropout",
     "Kernel",
     "Widths",
     "decoder",
@@ -83,7 +86,7 @@ def encoder(
         if downsample == "max_pool":
             stages.append(nn.MaxPool2d(2))
         if dropout > 0.0:
-            stages.append(nn.Dropout(dropout))
+            stages.append(Dropout(dropout))
     return nn.Sequential(*stages)
 
 
@@ -120,6 +123,30 @@ def dense_ends(shape: tuple[int, int, int], outward: int, inward: int) -> tuple[
     return nn.Sequential(nn.Flatten(), nn.Linear(size, outward)), nn.Sequential(*widen)
 
 
+class Dropout(nn.Module):
+    """Set values to zero at random while training, as ``nn.Dropout`` does, at a third of its cost on a processor.
+
+    One random byte is drawn for each value instead of a double, so the rate is rounded to a multiple of 1/256. The
+    random numbers are the global generator's. ``nn.Dropout`` took a third of the capsule network's whole update.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.dropped = min(round(256 * rate), 255)  # of the 256 values of a byte
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Drop values of a tensor of any shape and memory format, and scale up the rest so that the mean is kept."""
+        if not self.training or self.dropped == 0:
+            return values
+        if values.dim() != 4 or not values.is_contiguous(memory_format=torch.channels_last):
+            values = values.contiguous()
+        words = torch.empty(math.ceil(values.numel() / 8), dtype=torch.int64, device=values.device)
+        drawn = words.random_(-(2**63), None).view(torch.uint8)[: values.numel()]
+        kept = drawn.as_strided(values.size(), values.stride()) >= self.dropped
+        # the factor multiplies apart from the mask: in half precision a mask of 1.113 would be rounded
+        return values * kept.to(values.dtype) * (256 / (256 - self.dropped))
+
+
 def fold(module: Module) -> Module:
     """Give a copy in evaluation mode whose batch norms are folded into the convolutions before them.
 
@@ -140,6 +167,6 @@ def _folded(layers: Sequence[nn.Module]) -> list[nn.Module]:
     for layer in layers:
         if isinstance(layer, nn.BatchNorm2d) and kept and isinstance(kept[-1], nn.Conv2d | nn.ConvTranspose2d):
             kept[-1] = fuse_conv_bn_eval(kept[-1], layer, transpose=isinstance(kept[-1], nn.ConvTranspose2d))
-        elif not isinstance(layer, nn.Dropout):
+        elif not isinstance(layer, Dropout | nn.Dropout):
             kept.append(layer)
     return kept

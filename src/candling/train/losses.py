@@ -3,7 +3,8 @@
 SSIM is fixed here once: an 11 x 11 Gaussian window of sigma 1.5, population moments, valid positions only, data range
 1.0 (Wang et al. 2004 with their constants). It equals ``skimage.metrics.structural_similarity`` with
 ``gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0``, and torchmetrics with
-``data_range=1.0``. Limits chosen with one variant are worthless with another, so there are no options.
+``data_range=1.0`` inside its padded border. Limits chosen with one variant are worthless with another, so there are no
+options.
 """
 
 from __future__ import annotations

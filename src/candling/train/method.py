@@ -26,7 +26,7 @@ from candling.recipe import Training, explain
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Batch", "Method", "Plan", "build_method", "method_names", "method_summary"]
+__all__ = ["Batch", "Method", "Plan", "build_method", "method_names", "method_options", "method_summary"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,13 @@ def method_summary(name: str) -> str:
     """Give the first docstring line of a method's file."""
     module = importlib.import_module(f"candling.train.methods.{name}")
     return (module.__doc__ or "").strip().splitlines()[0]
+
+
+def method_options(name: str) -> dict[str, Any]:
+    """Describe a method's own recipe keys as a JSON schema: names, types, defaults, bounds."""
+    module = importlib.import_module(f"candling.train.methods.{name}")
+    options: type[BaseModel] = module.Options
+    return options.model_json_schema()
 
 
 def build_method(name: str, options: Mapping[str, Any], plan: Plan) -> Method:

@@ -161,7 +161,7 @@ class Scorer(nn.Module):
             squares += raw.square().sum(dim=0)
         if count < 2:
             raise TrainingError(
-                f"method.score.normalise needs at least two good images to train on, not {count}; add some or set it false"
+                f"method.score.normalise needs at least two good images, not {count}; add some, or set it to false"
             )
         mean = total / count
         variance = ((squares - count * mean.square()) / (count - 1)).clamp(min=0.0)

@@ -77,10 +77,10 @@ def evaluate(
         SamplesError: there is no labelled image, or one of them is gone.
     """
     chosen, notes = evaluated_samples(samples)
+    data_hash = content_hash(chosen)  # first: a file that is not there is told before the work, not after
     found = pass_over(inspector, samples.root, chosen, progress=progress)
     resampling = Resampling(np.random.default_rng(seed), rounds, confidence)
     figures, best_severity = image_figures(found.results, found.products, resampling=resampling)
-    data_hash = content_hash(chosen)
     scale = map_scale(inspector.bundle)
     return Evaluation(
         origin=_origin(inspector, samples, data_hash, clock()),

@@ -121,8 +121,8 @@ class ImageResult:
 
     @property
     def readable(self) -> bool:
-        """False when nothing of it could be judged."""
-        return self.score is not None
+        """False when it could not be judged: no patch of it, or a score that is no number."""
+        return math.isfinite(self.severity)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from candling.workflow.evaluation import Evaluation, Figure, ImageResult, Panel
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["render_report", "write_evaluation", "write_report"]
 
 PAGE = Path(__file__).parent / "page"
 LISTED = 400
@@ -39,7 +39,7 @@ TITLES = {
     "image_auroc": ("Image AUROC", "chance that a defect scores worse than a good image; 1 is perfect, 0.5 guessing"),
     "image_ap": ("Image average precision", "area under the precision and detection curve"),
     "f1": ("F1 at the bundle's limits", "balance of detection and precision of the verdicts that were given"),
-    "best_f1": ("Best F1", "the same at the limit that suits these very images best: an upper bound, not a promise"),
+    "best_f1": ("Best F1", "the same at the limit that suits these images best: an upper bound, not a promise"),
     "pixel_auroc": ("Pixel AUROC", "the same for pixels; large areas of background flatter it"),
     "pixel_ap": ("Pixel average precision", "how well the map marks the defect's pixels and no others"),
     "aupro": ("AUPRO", "overlap with every defect region, small ones counting like large ones"),
@@ -53,6 +53,22 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
         DiskError: the file cannot be written.
     """
     write_atomic(path, render_report(evaluation))
+
+
+def write_evaluation(evaluation: Evaluation, out: Path) -> Path:
+    """Write ``evaluation.json``, ``images.csv`` and ``report.html`` into a folder; give the report's path.
+
+    Args:
+        evaluation: what is written.
+        out: a folder that is there.
+
+    Raises:
+        DiskError: one of them cannot be written.
+    """
+    write_atomic(out / "evaluation.json", evaluation.json_text())
+    write_atomic(out / "images.csv", "".join(evaluation.csv_lines()))
+    write_report(evaluation, out / "report.html")
+    return out / "report.html"
 
 
 def render_report(evaluation: Evaluation) -> str:
@@ -173,7 +189,7 @@ def _share_with_interval(figure: Figure) -> str:
 
 def _beside_limit(image: ImageResult) -> str:
     """Say the worst score beside its limit, in the score's own unit."""
-    if image.value is None or image.limit is None:
+    if image.value is None or image.limit is None or not image.readable:
         return "could not be judged"
     where = f" in {image.region}" if image.region not in {None, "whole"} else ""
     sign = ">" if image.value > image.limit else "≤"

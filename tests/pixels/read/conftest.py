@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Pair = tuple[bytes, np.ndarray]
 

@@ -106,9 +106,26 @@ def test_a_lying_size_is_refused(jpegs):
 def test_unusual_kinds_are_named(jpegs, drawn):
     """Lossless and CMYK JPEGs are refused with a remedy."""
     lossless = jpegs["grey"].replace(b"\xff\xc0", b"\xff\xc3", 1)
-    with pytest.raises(ImageError, match="unusual kind.*save it as PNG"):
+    with pytest.raises(ImageError, match=r"unusual kind.*save it as PNG"):
         decode(lossless)
     buffer = io.BytesIO()
     Image.fromarray(drawn["colour"]).convert("CMYK").save(buffer, "JPEG")
     with pytest.raises(ImageError, match="4 channels; save it as 8-bit grey or RGB"):
         decode(buffer.getvalue())
+
+
+@pytest.mark.usefixtures("no_decoder")
+def test_what_would_keep_a_decoder_busy_is_refused(jpegs):
+    """A thousand scans of nothing, and megabytes of fill bytes, are no work."""
+    data = jpegs["progressive"]
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    with pytest.raises(ImageError, match="more than 64 scans"):
+        decode(data[:-2] + scan * 1000 + b"\xff\xd9")
+    with pytest.raises(ImageError, match="ends early"):
+        decode(data[:2] + b"\xff" * 10_000_000)
+
+
+def test_fill_bytes_before_a_marker_are_read(jpegs):
+    """The standard allows any number of them."""
+    data = jpegs["grey"]
+    np.testing.assert_array_equal(decode(data[:2] + b"\xff" * 9 + data[2:]), decode(data))

@@ -143,12 +143,12 @@ def test_the_decoder_sees_only_chunks_that_hold_pixels(make_png, monkeypatch):
 
 
 def test_too_many_chunks_are_refused_in_time(make_png):
-    """A file of 100,001 empty chunks ends the walk, within 200 ms at the better of three tries."""
-    data = make_png(16, 16, extra=[(b"tEXt", b"")] * 100_001)
+    """A file of 40,001 empty chunks ends the walk, within 200 ms at the better of three tries."""
+    data = make_png(16, 16, extra=[(b"tEXt", b"")] * 40_001)
     tries = []
     for _ in range(3):
         began = time.perf_counter()
-        with pytest.raises(ImageError, match="more than 100000 chunks"):
+        with pytest.raises(ImageError, match="more than 40000 chunks"):
             decode(data)
         tries.append(time.perf_counter() - began)
     assert min(tries) < 0.2

@@ -14,7 +14,7 @@ from candling.pixels.read import decode, inspect_bytes
 
 
 def test_every_kind_gives_the_drawn_pixels(tiffs):
-    """Compressions, byte orders, strips, tiles, planes, palettes and differences all give the pixels that were written."""
+    """Compressions, byte orders, strips, tiles, planes, palettes and differences give the pixels that were written."""
     for kind, (data, expected) in tiffs.items():
         frame = decode(data, where=kind)
         assert frame.dtype == expected.dtype, kind
@@ -42,9 +42,9 @@ def test_a_page_is_read_by_choice(drawn, compression):
     np.testing.assert_array_equal(decode(data), drawn["grey"])
     np.testing.assert_array_equal(decode(data, page=1), drawn["wide"])
     np.testing.assert_array_equal(decode(data, page=2), drawn["grey"][:20])
-    with pytest.raises(ImageError, match="has 3 pages, so there is no page 3"):
+    with pytest.raises(ImageError, match="there is no page 3 among 3"):
         decode(data, page=3)
-    with pytest.raises(ImageError, match="there is no page -1"):
+    with pytest.raises(ImageError, match="there is no page -1 among 3"):
         decode(data, page=-1)
 
 

@@ -77,7 +77,9 @@ class CheckReport:
     def summary(self) -> str:
         """Say in one sentence how many images were looked at and what was found."""
         found = ", ".join(plural(len(self.of(severity)), severity.value) for severity in Severity if self.of(severity))
-        return f"{plural(self.images, 'image')} and {plural(self.masks, 'mask')} checked: {found or 'nothing to report'}"
+        return (
+            f"{plural(self.images, 'image')} and {plural(self.masks, 'mask')} checked: {found or 'nothing to report'}"
+        )
 
     def shown(self, path: Path) -> str:
         """Name a file as a reader of the report wants it: from the root of the set, where it lies below it."""

@@ -8,7 +8,7 @@ from candling.data.samples.sample import natural_key
 from candling.pixels.read import SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from candling.data.samples.sample import Sample
@@ -25,8 +25,9 @@ def find_masks(root: Path, folders: Iterable[Path], samples: Sequence[Sample]) -
     """Give the mask of each image that has one.
 
     For ``<split>/<class>/<stem>.png`` and ``<class>/<stem>.png`` a mask may lie in ``<masks>/<split>/<class>``, in
-    ``<masks>/<class>`` or, where its name can mean one defect image only, directly in ``<masks>``; it is called
-    ``<stem>_mask``, ``<stem>_gt``, ``<stem>_label`` or ``<stem>``, with any image suffix.
+    ``<masks>/<class>`` (for test images only: training images may have the same names) or, where its name can mean one
+    defect image only, directly in ``<masks>``. It is called ``<stem>_mask``, ``<stem>_gt``, ``<stem>_label`` or
+    ``<stem>``, with any image suffix.
     """
     known: dict[tuple[str, ...], Path] = {}
     for folder in folders:
@@ -37,11 +38,21 @@ def find_masks(root: Path, folders: Iterable[Path], samples: Sequence[Sample]) -
     found: dict[Path, Path] = {}
     for sample in samples if known else ():
         parts = (*sample.path.relative_to(root).parts[:-1], sample.path.stem)
-        starts = range(len(parts) - (0 if sample.path.stem in alone and not sample.is_good else 1))
-        mask = next((known[parts[start:]] for start in starts if parts[start:] in known), None)
+        mask = next((known[key] for key in _keys(sample, parts, alone=sample.path.stem in alone) if key in known), None)
         if mask is not None:
             found[sample.path] = mask
     return found
+
+
+def _keys(sample: Sample, parts: tuple[str, ...], *, alone: bool) -> Iterator[tuple[str, ...]]:
+    """Give the places, from the most exact on, where a sample's mask may lie; ``alone``: no other defect has its name."""
+    yield parts
+    if len(parts) > 2 and sample.split != "test":
+        return
+    for start in range(1, len(parts) - 1):
+        yield parts[start:]
+    if alone and not sample.is_good:
+        yield parts[-1:]
 
 
 def _stem(path: Path) -> str:

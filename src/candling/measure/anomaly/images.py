@@ -253,10 +253,11 @@ def bootstrap(
         return None
     is_defect = np.repeat([False, True], [goods.size, defects.size])
     names = None if products is None else [*products[0], *products[1]]
-    draws = np.full(rounds, np.nan)
-    for index, times in enumerate(draw(is_defect, names, rounds=rounds, rng=rng)):
-        drawn = metric(np.repeat(goods, times[: goods.size]), np.repeat(defects, times[goods.size :]))
-        draws[index] = np.nan if drawn is None else drawn
+    drawn = [
+        metric(np.repeat(goods, times[: goods.size]), np.repeat(defects, times[goods.size :]))
+        for times in draw(is_defect, names, rounds=rounds, rng=rng)
+    ]
+    draws = np.array([np.nan if one is None else one for one in drawn])
     independent = _independent(goods.size, defects.size, products)
     return interval_of(value, draws, independent=independent, confidence=confidence)
 

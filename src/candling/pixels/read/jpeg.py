@@ -27,6 +27,8 @@ __all__ = ["SIGNATURE", "ends_in_grey", "inspect", "with_more_data"]
 SIGNATURE = b"\xff\xd8\xff"
 
 _MOST_SEGMENTS = 10_000
+_MOST_SCANS = 64  # encoders send 10 to 20; each costs the decoder a pass over the whole picture
+_FILL = re.compile(rb"\xff+")  # a marker may begin with any number of them
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in compressed data: neither a stuffed FF nor a restart
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -48,6 +50,7 @@ class _Walk:
     height: int = 0
     blocks: int = 0
     missing: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    scans: int = 0
     entropy: int = 0
     last_end: int = 0
 
@@ -95,10 +98,12 @@ def with_more_data(data: bytes) -> bytes:
 def _walk(data: bytes, max_pixels: int, where: str) -> _Walk:
     walk, position = _Walk(), 2
     for _ in range(_MOST_SEGMENTS):
-        while data[position : position + 2] == b"\xff\xff":  # fill bytes may precede a marker
-            position += 1
-        if position + 2 > len(data) or data[position] != 0xFF:
-            raise _ends_early(where, len(data)) if position + 2 > len(data) else _damaged(where)
+        fill = _FILL.match(data, position)
+        if (fill.end() if fill else position) >= len(data):
+            raise _ends_early(where, len(data))
+        if fill is None:
+            raise _damaged(where)
+        position = fill.end() - 1
         marker = data[position + 1]
         if marker == _END:
             if not walk.last_end:
@@ -143,8 +148,11 @@ def _meet_frame(walk: _Walk, marker: int, body: bytes, max_pixels: int, where: s
 
 
 def _meet_scan(walk: _Walk, body: bytes, where: str) -> None:
+    walk.scans += 1
     if not walk.kind or len(body) < 4 or len(body) != 4 + 2 * body[0]:
         raise _damaged(where)
+    if walk.scans > _MOST_SCANS:
+        raise ImageError(f"{where}: the JPEG has more than {_MOST_SCANS} scans; save the picture again")
     first, last, low_bit = body[-3], body[-2], body[-1] & 15
     if walk.kind != _PROGRESSIVE:
         first, last, low_bit = 0, 63, 0

@@ -57,7 +57,7 @@ def decode(data: bytes, *, page: int, max_pixels: int, where: str) -> Frame:
     Raises:
         ImageError: there is no such page, it is damaged, or of a kind not read.
     """
-    offsets = page_offsets(data, where, until=max(page, 0))
+    offsets = page_offsets(data, where)
     if not 0 <= page < len(offsets):
         raise ImageError(f"{where}: there is no page {page} among {len(offsets)}; pages count from 0")
     found = read_page(data, offsets[page], max_pixels=max_pixels, where=where)

@@ -24,9 +24,9 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS = 1, 5, 8, 32946, 32773
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE = 0, 1, 2, 3
 
-_MOST_PAGES = 20_000
+_MOST_PAGES = 10_000
 _MOST_ENTRIES = 4096
-_MOST_BLOCKS = 100_000
+_MOST_BLOCKS = 2**16
 _RATIOS = {NONE: 1, LZW: 4096, DEFLATE: 1032, OLD_DEFLATE: 1032, PACKBITS: 64}
 """Bytes that one compressed byte can give at most: an LZW code of 9 bits or more names a string of 4096 at most."""
 
@@ -117,8 +117,8 @@ class _Layout:
         return total, first
 
 
-def page_offsets(data: bytes, where: str, *, until: int | None = None) -> list[int]:
-    """Find the directory of each page, or of the pages up to one.
+def page_offsets(data: bytes, where: str) -> list[int]:
+    """Find the directory of each page.
 
     Raises:
         ImageError: the chain of pages leaves the file, turns in a circle, or is empty or endless.
@@ -126,7 +126,7 @@ def page_offsets(data: bytes, where: str, *, until: int | None = None) -> list[i
     layout = _Layout(data, where)
     offsets: dict[int, None] = {}  # keeps their order
     position = layout.number(layout.word, 8 if layout.big else 4)
-    while position and (until is None or len(offsets) <= until):
+    while position:
         if position in offsets or len(offsets) >= _MOST_PAGES:
             raise ImageError(f"{where}: the pages of the TIFF turn in a circle or are endless; the file is damaged")
         total, first = layout.entries_at(position)

@@ -9,6 +9,8 @@
   const goods = isDefect.filter((defect) => !defect).length;
   const defects = count - goods;
   const byId = (id) => document.getElementById(id);
+  const say = (id, text) => { byId(id).textContent = text; };
+  const MOST_MARKS = 6000; // more would make a slow page and no clearer picture
 
   // ---- numbers ------------------------------------------------------------------------------------------------
   const percent = (share) => (share * 100).toFixed(1);
@@ -87,7 +89,7 @@
   }
 
   // ---- drawing ------------------------------------------------------------------------------------------------
-  const SVG = "http://www.w3.org/2000/svg";
+  const SVG = document.querySelector("svg").namespaceURI;
   function draw(parent, name, attributes, text) {
     const node = document.createElementNS(SVG, name);
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
@@ -104,7 +106,9 @@
 
   // The severity axis: linear while everything lies within four limits, else inverse hyperbolic sine.
   const known = data.severity.filter((_, index) => !unjudged.has(index));
-  const least = Math.min(0, ...known), most = Math.max(1.25, ...data.severity);
+  const lowest = (values, start) => values.reduce((least, value) => Math.min(least, value), start);
+  const highest = (values, start) => values.reduce((most, value) => Math.max(most, value), start);
+  const least = lowest(known, 0), most = highest(data.severity, 1.25);
   const wide = most > 4 || least < -4;
   const bend = (severity) => (wide ? Math.asinh(severity) : severity);
   const unbend = (place) => (wide ? Math.sinh(place) : place);
@@ -238,7 +242,10 @@
       const shown = label.length > letters ? `${label.slice(0, letters - 1)}…` : label;
       draw(svg, "text", {x: left - 8, y: 8 + row * (kind + 0.5) + 4, class: "tick end"}, shown);
     });
+    const every = Math.ceil(count / MOST_MARKS);
+    if (every > 1) say("strip-note", `One image in ${every} is drawn.`);
     const marks = data.severity.map((severity, index) => {
+      if (index % every) return null;
       const jitter = ((index * 0.618034) % 1) - 0.5; // golden ratio: even, and the same at every opening
       const x = round(left + share(severity) * inner), y = round(8 + row * (data.label[index] + 0.5 + jitter * 0.6));
       const mark = isDefect[index]
@@ -252,12 +259,11 @@
     return (limit, state) => {
       const x = round(left + share(limit) * inner);
       line.setAttribute("x1", x); line.setAttribute("x2", x);
-      marks.forEach((mark, index) => mark.classList.toggle("wrong", state.accepted[index] === isDefect[index]));
+      marks.forEach((mark, index) => mark && mark.classList.toggle("wrong", state.accepted[index] === isDefect[index]));
     };
   }
 
   // ---- the page -----------------------------------------------------------------------------------------------
-  const say = (id, text) => { byId(id).textContent = text; };
   const four = (value) => (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5) ? value.toExponential(3) : String(Number(value.toPrecision(4))));
 
   function tell(column, state) {
@@ -320,12 +326,12 @@
     bundle: () => 1,
     best: () => data.best,
     "no-miss": () => {
-      const first = Math.min(...severities(true));
-      return between(Math.max(...known.filter((severity) => severity < first)), first);
+      const first = lowest(severities(true), Infinity);
+      return between(highest(known.filter((severity) => severity < first), -Infinity), first);
     },
     "no-reject": () => {
-      const last = Math.max(...severities(false));
-      return between(last, Math.min(...known.filter((severity) => severity > last)));
+      const last = highest(severities(false), -Infinity);
+      return between(last, lowest(known.filter((severity) => severity > last), Infinity));
     },
   };
 
@@ -378,7 +384,13 @@
   });
   document.querySelectorAll(".example .panels").forEach((panels) => {
     panels.addEventListener("click", () => enlarge(panels.closest(".example")));
+    panels.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); enlarge(panels.closest(".example")); }
+    });
     panels.classList.add("opens");
+    panels.tabIndex = 0;
+    panels.setAttribute("role", "button");
+    panels.setAttribute("aria-label", "enlarge");
   });
   window.addEventListener("hashchange", () => show(fromAddress()));
   let wasNarrow = narrow();
