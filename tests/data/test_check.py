@@ -128,7 +128,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_near_copies_are_found(tmp_path, change):
-    """A re-encoded, brighter, shifted or smaller copy in another split is an error, and nothing else is taken for one."""
+    """A re-encoded, brighter, shifted or smaller copy in another split is an error; nothing else is taken for one."""
     for number in range(24):
         picture = draw_capsule(np.random.default_rng(number), size=256)
         save(tmp_path / f"train/good/{number}.png", picture)

@@ -214,18 +214,16 @@ def evaluate(
     from candling.cli.output import bar, show_json
     from candling.cli.show import show_evaluation
     from candling.data.samples import load_samples
-    from candling.disk import new_folder, write_atomic
+    from candling.disk import new_folder
     from candling.workflow.evaluate import evaluate as measure
-    from candling.workflow.report import write_report
+    from candling.workflow.report import write_evaluation
 
     samples = load_samples(data)
     inspector = _inspector(bundle, engine=engine, threads=threads)
     new_folder(out, overwrite=overwrite)
     with bar("evaluating", quiet=json) as progress:
         evaluation = measure(inspector, samples, progress=progress, rounds=rounds)
-    write_atomic(out / "evaluation.json", evaluation.json_text())
-    write_atomic(out / "images.csv", "".join(evaluation.csv_lines()))
-    write_report(evaluation, out / "report.html")
+    write_evaluation(evaluation, out)
     if json:
         show_json(evaluation.to_json())
     else:

@@ -8,12 +8,12 @@ from candling.cli.output import bar, remark, show_json
 from candling.cli.show import show_evaluation
 from candling.cli.training import watched
 from candling.data.samples import load_samples
-from candling.disk import new_folder, write_atomic
+from candling.disk import new_folder
 from candling.recipe import load_recipe
 from candling.runtime.inspector import Inspector
 from candling.scenes.capsules import write_dataset
 from candling.workflow.evaluate import evaluate
-from candling.workflow.report import write_report
+from candling.workflow.report import write_evaluation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,9 +42,7 @@ def run_demo(out: Path, *, minutes: float, recipe: str, seed: int, overwrite: bo
     with bar("evaluating", quiet=json) as progress:
         evaluation = evaluate(inspector, load_samples(pictures), progress=progress)
     new_folder(report, overwrite=overwrite)
-    write_atomic(report / "evaluation.json", evaluation.json_text())
-    write_atomic(report / "images.csv", "".join(evaluation.csv_lines()))
-    write_report(evaluation, report / "report.html")
+    write_evaluation(evaluation, report)
     if json:
         show_json({"report": str(report / "report.html"), "bundle": str(bundle), **evaluation.to_json()})
     else:

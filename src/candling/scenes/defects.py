@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from candling.types import FloatArray
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from candling.types import FloatArray
 
 __all__ = ["Surface", "clouds", "crack", "difference_mask", "poke", "scratch", "smudge", "squeeze", "strength_of"]
 
@@ -57,12 +57,12 @@ class Surface:
     @property
     def cover(self) -> FloatArray:
         """The product's share of each pixel, in [0, 1]."""
-        return np.clip(np.float32(0.5) - self.outside, 0.0, 1.0)
+        return _narrow(np.clip(np.float32(0.5) - self.outside, 0.0, 1.0))
 
     def pixels(self, points: Points) -> NDArray[np.float64]:
         """Give (column, row) of points on the surface."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
-        return points @ np.array([[cos, sin], [-sin, cos]]) + np.array(self.centre)
+        return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]) + np.array(self.centre))
 
 
 def strength_of(difficulty: float) -> float:
@@ -80,9 +80,15 @@ def difference_mask(good: FloatArray, altered: FloatArray, strength: float) -> N
     The change that counts shrinks with the strength: a weak defect has the mask of a strong one.
     """
     changed = (np.abs(altered - good) > _VISIBLE * strength).astype(np.uint8)
-    reach = 1 + 2 * round(max(good.shape) / 256)
+    scale = max(good.shape) / 256
+    reach = 1 + 2 * round(scale)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    return cv2.morphologyEx(changed, cv2.MORPH_CLOSE, kernel) > 0
+    count, parts, statistics, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(changed, cv2.MORPH_CLOSE, kernel))
+    areas = statistics[:, cv2.CC_STAT_AREA].copy()
+    areas[0] = 0
+    # grains of a pixel or two are resampled texture; the largest part always stays
+    kept = areas >= min(max(3.0, 4.0 * scale * scale), areas.max()) if count > 1 else areas > 0
+    return np.asarray(kept[parts], dtype=np.bool_)
 
 
 def crack(picture: FloatArray, surface: Surface, rng: np.random.Generator, strength: float) -> FloatArray:
@@ -114,11 +120,11 @@ def scratch(picture: FloatArray, surface: Surface, rng: np.random.Generator, str
         depth = np.abs(np.interp(np.linspace(0, 1, len(path)), np.linspace(0, 1, 6), rng.uniform(-0.3, 1.0, size=6)))
         grooves = np.maximum(grooves, _line(surface, path, depth, width=unit * rng.uniform(0.012, 0.03)))
     gain = rng.uniform(70.0, 110.0)
-    return picture + np.float32(strength * gain) * grooves * surface.cover
+    return _narrow(picture + strength * gain * grooves * surface.cover)
 
 
 def poke(picture: FloatArray, surface: Surface, rng: np.random.Generator, strength: float) -> FloatArray:
-    """Push the shell in at one spot: a dimple lit from above, torn skin with a broken bright rim, fine cracks around."""
+    """Push the shell in at one spot: a dimple lit from above, torn skin in a broken bright rim, fine cracks around."""
     unit = surface.thickness
     centre = _spot(surface, rng, across=rng.uniform(-0.55, 0.55))
     size = unit * rng.uniform(0.20, 0.38)
@@ -126,50 +132,61 @@ def poke(picture: FloatArray, surface: Surface, rng: np.random.Generator, streng
     distance = np.hypot(right, down) + 0.22 * clouds(rng, picture.shape, 0.7 * size)
     bowl = np.clip(1.0 - distance * np.abs(distance), 0.0, 1.0)
     torn = np.clip(clouds(rng, picture.shape, 0.16 * size) + clouds(rng, picture.shape, 0.4 * size), -0.8, 2.0) * bowl
-    rim = np.exp(-(((distance - 0.9) / 0.16) ** 2)) * np.clip(
-        0.4 + 1.1 * clouds(rng, picture.shape, 0.6 * size), 0, 1.2
-    )
+    rim = np.exp(-(((distance - 0.9) / 0.16) ** 2))
+    rim *= np.clip(0.4 + 1.1 * clouds(rng, picture.shape, 0.6 * size), 0.0, 1.2)
     star = np.zeros(picture.shape, np.float32)
     for turn in rng.uniform(0.0, 2 * math.pi, size=rng.integers(2, 6)):
         path = _walk(centre, turn, size * rng.uniform(2.4, 3.8), rng, bend=0.4)[8:]  # from the spot outwards
         star = np.maximum(star, _line(surface, path, np.linspace(1.0, 0.2, len(path)), width=0.02 * unit))
     relief = 60.0 * bowl * down - 14.0 * bowl + 52.0 * torn + 95.0 * rim + 70.0 * star
     change = np.maximum(relief, -0.85 * picture) * surface.cover  # light is added or taken away, never below black
-    return picture + np.float32(strength) * change.astype(np.float32)
+    return _narrow(picture + strength * change)
 
 
 def squeeze(picture: FloatArray, surface: Surface, rng: np.random.Generator, strength: float) -> FloatArray:
-    """Press the product out of shape: the outline moves, the skin folds."""
-    unit = surface.thickness
-    depth = strength * unit * rng.uniform(0.16, 0.30)
-    width = unit * rng.uniform(0.45, 0.8)
+    """Press the product out of shape: the outline moves and the skin folds, at an end or at the waist."""
+    dent = rng.uniform() < 0.3
+    along, across, fold = (_dent if dent else _pinch)(
+        surface, rng, strength * surface.thickness * rng.uniform(0.16, 0.30)
+    )
+    bent = _pull(picture, surface, along=along, across=across)
+    inside = np.clip(-surface.outside / (0.15 * surface.thickness) - 0.8, 0.0, 1.0)
+    # a fold turns the skin towards the light and away from it: bright skin shows more of that than dark skin
+    return _narrow(bent + strength * 0.42 * fold * inside * (bent + 22.0))
+
+
+def _dent(
+    surface: Surface, rng: np.random.Generator, depth: float
+) -> tuple[FloatArray | float, FloatArray | float, FloatArray]:
+    """Push an end in: shifts along and across, in px, and the fold's shading, in [-1, 1]."""
+    unit, end = surface.thickness, rng.choice([-1.0, 1.0])
+    aside = surface.across - unit * rng.uniform(-0.5, 0.5)
+    near = end * surface.along - surface.half_length + unit  # 0 where the end begins, a radius at its tip
+    hollow = np.exp(-((aside / (0.5 * unit)) ** 2))
+    shift = end * 1.4 * depth * np.clip(near / unit, 0.0, 1.2) * hollow * _fading(surface)
+    return _narrow(shift), 0.0, _narrow(_crease(near - 0.4 * unit + 0.3 * aside**2 / unit, unit) * hollow)
+
+
+def _pinch(
+    surface: Surface, rng: np.random.Generator, depth: float
+) -> tuple[FloatArray | float, FloatArray | float, FloatArray]:
+    """Press the waist from one side or from both: as :func:`_dent`."""
+    unit, side = surface.thickness, rng.choice([-1.0, 0.0, 1.0])
     level = np.clip(surface.across / surface.radius, -1.0, 1.0)
-    fade = np.exp(-np.maximum(surface.outside, 0.0) / (0.7 * unit))
-    side = rng.choice([-1.0, 0.0, 1.0])
-    if rng.uniform() < 0.3:  # an end is dented
-        end = rng.choice([-1.0, 1.0])
-        spot = unit * rng.uniform(-0.5, 0.5)
-        reach = np.clip((end * surface.along - surface.half_length + unit) / unit, 0.0, 1.2)
-        shift = end * 1.4 * depth * reach * np.exp(-(((surface.across - spot) / (0.5 * unit)) ** 2)) * fade
-        bent = _pull(picture, surface, along=shift, across=0.0)
-        bow = 0.3 * (surface.across - spot) ** 2 / unit
-        fold = _crease(end * surface.along - surface.half_length + 0.6 * unit + bow, unit)
-        fold *= np.exp(-(((surface.across - spot) / (0.5 * unit)) ** 2))
-    else:  # the waist is pinched, from one side or from both
-        place = rng.uniform(-0.6, 0.6) * surface.half_length
-        pinch = np.exp(-(((surface.along - place) / width) ** 2))
-        shift = depth * pinch * (level if side == 0 else side * np.clip(0.5 + side * level, 0.0, 1.3)) * fade
-        bent = _pull(picture, surface, along=0.0, across=shift)
-        lean = rng.normal(0.0, 0.35)
-        ridge = surface.along - place - lean * surface.across
-        fold = _crease(ridge, unit) * np.clip(np.abs(level - 0.4 * side), 0.25, 1.0)
-    inside = np.clip(-surface.outside / (0.15 * unit) - 0.8, 0.0, 1.0)
-    change = 0.42 * fold * inside * (bent + 22.0)  # a fold changes the light, so bright skin shows more of it
-    return bent + np.float32(strength) * change.astype(np.float32)
+    away = surface.along - rng.uniform(-0.6, 0.6) * surface.half_length
+    hollow = np.exp(-((away / (unit * rng.uniform(0.45, 0.8))) ** 2)) * _fading(surface)
+    pressed = level if side == 0 else side * np.clip(0.5 + side * level, 0.0, 1.3)
+    fold = _crease(away - rng.normal(0.0, 0.35) * surface.across, unit)
+    return 0.0, _narrow(depth * hollow * pressed), _narrow(fold * np.clip(np.abs(level - 0.4 * side), 0.25, 1.0))
+
+
+def _fading(surface: Surface) -> FloatArray:
+    """Give the share of a deformation that reaches a pixel: all of it on the product, less and less beside it."""
+    return np.exp(-np.maximum(surface.outside, 0.0) / np.float32(0.7 * surface.thickness))
 
 
 def smudge(ink: FloatArray, rng: np.random.Generator, strength: float) -> FloatArray:
-    """Spoil an imprint, float32 (H, W) in [0, 1]: erased, half missing, smeared, printed twice or rubbed off in lines."""
+    """Spoil an imprint, float32 (H, W) in [0, 1]: erased, half missing, smeared, printed twice or rubbed off."""
     rows, columns = ink.shape
     kind = rng.integers(5)
     place, share = rng.uniform(0.25, 0.75), rng.uniform(0.25, 0.5)
@@ -189,15 +206,14 @@ def smudge(ink: FloatArray, rng: np.random.Generator, strength: float) -> FloatA
         down, across = np.mgrid[0:rows, 0:columns].astype(np.float32)
         lines = np.sin((across + rng.uniform(-0.6, 0.6) * down) * np.float32(2 * math.pi / (0.09 * rows)))
         spoilt = ink * (1.0 - window * (lines > -0.4))
-    altered = ink + np.float32(strength) * (spoilt - ink)
-    return altered.astype(np.float32)
+    return _narrow(ink + strength * (spoilt - ink))
 
 
 def clouds(rng: np.random.Generator, shape: tuple[int, ...], grain: float) -> FloatArray:
     """Draw smooth noise, float32 (H, W) of mean 0 and deviation near 0.8, with spots of about ``grain`` px."""
     rows, columns = (max(2, math.ceil(side / max(grain, 1.0)) + 1) for side in shape)
     coarse = rng.standard_normal((rows, columns), dtype=np.float32)
-    return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+    return _narrow(cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC))
 
 
 def _spot(surface: Surface, rng: np.random.Generator, *, across: float) -> NDArray[np.float64]:
@@ -216,7 +232,7 @@ def _walk(centre: NDArray[np.float64], turn: float, length: float, rng: np.rando
 
 def _crease(ridge: FloatArray, unit: float) -> FloatArray:
     """Shade a fold by the distance from its ridge: one flank towards the light, the other away from it, in [-1, 1]."""
-    return np.asarray(-np.tanh(ridge / (0.025 * unit)) * np.exp(-np.abs(ridge) / (0.22 * unit)), dtype=np.float32)
+    return _narrow(-np.tanh(ridge / (0.025 * unit)) * np.exp(-np.abs(ridge) / (0.22 * unit)))
 
 
 def _normals(path: Points) -> Points:
@@ -237,18 +253,19 @@ def _fill(surface: Surface, outlines: Iterable[Points]) -> FloatArray:
     canvas = np.zeros(surface.along.shape, np.uint8)
     for outline in outlines:
         cv2.fillPoly(canvas, [_fixed(surface, outline)], 255, cv2.LINE_AA, 4)
-    return canvas.astype(np.float32) / np.float32(255)
+    return _narrow(canvas / np.float32(255))
 
 
 def _line(surface: Surface, path: Points, depth: NDArray[np.float64], *, width: float) -> FloatArray:
     """Draw a line whose depth, in [0, 1], changes along the path; one thinner than a pixel is fainter instead."""
     canvas = np.zeros(surface.along.shape, np.uint8)
     points = _fixed(surface, path)
-    faint = min(1.0, 0.35 + width)
+    faint, thick = min(1.0, 0.35 + width), max(1, round(width))
     for index in range(len(path) - 1):
         level = int(255 * faint * min(1.0, float(depth[index])))
-        cv2.polylines(canvas, [points[index : index + 2]], False, level, max(1, round(width)), cv2.LINE_AA, 4)
-    return canvas.astype(np.float32) / np.float32(255)
+        ends = points[index : index + 2]
+        cv2.polylines(canvas, [ends], isClosed=False, color=level, thickness=thick, lineType=cv2.LINE_AA, shift=4)
+    return _narrow(canvas / np.float32(255))
 
 
 def _fixed(surface: Surface, points: Points) -> NDArray[np.int32]:
@@ -257,7 +274,11 @@ def _fixed(surface: Surface, points: Points) -> NDArray[np.int32]:
 
 
 def _blend(picture: FloatArray, grey: float | FloatArray, share: FloatArray) -> FloatArray:
-    return (picture + share * (grey - picture)).astype(np.float32)
+    return _narrow(picture + share * (grey - picture))
+
+
+def _narrow(values: NDArray[np.floating]) -> FloatArray:
+    return np.asarray(values, dtype=np.float32)
 
 
 def _pull(
@@ -268,4 +289,4 @@ def _pull(
     cos, sin = math.cos(surface.angle), math.sin(surface.angle)
     right = (columns + along * cos - across * sin).astype(np.float32)
     down = (rows + along * sin + across * cos).astype(np.float32)
-    return cv2.remap(picture, right, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return _narrow(cv2.remap(picture, right, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))

@@ -177,9 +177,10 @@ class Loop:
     def _check_finite(self, losses: Mapping[str, float], what: str) -> None:
         for name, value in losses.items():
             if not math.isfinite(value):
+                where = f"in epoch {self.at.epoch + 1}, update {self.at.step + 1}"
                 raise TrainingError(
-                    f"the {what} {name!r} became {value} in epoch {self.at.epoch + 1}, update {self.at.step + 1}; lower "
-                    f"[training] learning_rate (it is {self.training.learning_rate:g}) and train again with --restart "
+                    f"the {what} {name!r} became {value} {where}; lower [training] learning_rate "
+                    f"(it is {self.training.learning_rate:g}) and train again with --restart "
                     f"(the last good state is kept in {self.path})"
                 )
 

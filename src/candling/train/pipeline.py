@@ -167,7 +167,8 @@ def _limits(images: _Images, graph: bytes, *, progress: Progress) -> LimitsFile:
     goal, value = images.recipe.limits.goal, images.recipe.limits.value
     if goal in LABELLED_GOALS:
         progress.stage(
-            f"goal {goal!r} needs labelled defects; until `candling calibrate` sees some, limits aim at 5 % false rejects"
+            f"goal {goal!r} needs labelled defects; until `candling calibrate` sees some, "
+            "limits aim at 5 % false rejects"
         )
         goal, value = "false_reject", 0.05
     samples = calibration_samples(images.set, images.recipe, goal=goal)

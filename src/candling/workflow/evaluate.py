@@ -204,7 +204,7 @@ def _limit_notes(bundle: Bundle, data_hash: str, results: Sequence[ImageResult])
 
 def _timings(results: Sequence[ImageResult]) -> Timings:
     timed = [result.milliseconds for result in results if result.readable]
-    if not timed:
+    if not any(sum(times.values()) > 0.0 for times in timed):
         return Timings({}, None, None)
     steps = {step: np.array([times.get(step, 0.0) for times in timed]) for step in timed[0]}
     total = np.sum(list(steps.values()), axis=0)

@@ -66,6 +66,10 @@ class _Left:
     foreign_masks: list[str] = field(default_factory=list)
     strange_maps: int = 0
 
+    def any(self) -> bool:
+        """Tell whether something was left out."""
+        return bool(self.without_mask or self.unreadable_masks or self.foreign_masks or self.strange_maps)
+
 
 def pass_over(
     inspector: Inspector,
@@ -105,7 +109,7 @@ def pass_over(
         products=products,
         pixels=pixels if has_masks else None,
         pixel_products=None if products is None else tuple(products[index] for index in used),
-        pixel_reason=_pixel_reason(pixels, has_masks=has_masks),
+        pixel_reason=_pixel_reason(pixels, left, has_masks=has_masks),
         notes=(*_left_notes(left), *_sample_notes(products, pixels)),
     )
 
@@ -188,12 +192,12 @@ def _products(samples: Sequence[Sample]) -> tuple[str, ...] | None:
     return tuple(s.path.as_posix() if s.product is None else f"product {s.product}" for s in samples)
 
 
-def _pixel_reason(pixels: PixelScores, *, has_masks: bool) -> str:
+def _pixel_reason(pixels: PixelScores, left: _Left, *, has_masks: bool) -> str:
     if not has_masks:
         return "the data hold no masks"
-    if not pixels.good:
+    if not pixels.good and not left.any():
         return "the bundle's graph gives no anomaly map"
-    return "" if pixels.defect.size else "no mask marks a defect"
+    return "" if pixels.defect.size else "no mask that can be used marks a defect"
 
 
 def _left_notes(left: _Left) -> Iterator[str]:

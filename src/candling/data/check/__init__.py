@@ -1,4 +1,4 @@
-"""The data-set doctor: what is wrong with a folder or table of images, before anything is learnt from it; names only."""
+"""The data-set doctor: what is wrong with a set of images, before anything is learnt from it; names only."""
 
 from candling.data.check.findings import CheckReport, Finding, Severity
 from candling.data.check.page import write_html

@@ -7,10 +7,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sized
     from pathlib import Path
 
-__all__ = ["CheckReport", "Finding", "Severity", "plural"]
+__all__ = ["CheckReport", "Finding", "Severity", "counted", "names", "plural"]
 
 
 class Severity(StrEnum):
@@ -119,6 +119,15 @@ def plural(count: int, noun: str, nouns: str | None = None) -> str:
     ('1 image', '12 images', '2 classes')
     """
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def counted(items: Sized, one: str, many: str) -> str:
+    """Count things with the words that fit their number.
+
+    >>> counted(["a.png"], "image is", "images are"), counted([], "image is", "images are")
+    ('1 image is', '0 images are')
+    """
+    return f"{len(items)} {one if len(items) == 1 else many}"
 
 
 def names(items: Iterable[str], *, most: int = 5) -> str:

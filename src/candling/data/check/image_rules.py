@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from candling.data.check.findings import Finding, Severity, plural
+from candling.data.check.findings import Finding, Severity, counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +49,7 @@ def judge_sizes(looks: Sequence[ImageLook]) -> Iterator[Finding]:
         yield Finding(
             "odd_size",
             Severity.WARNING,
-            f"{plural(len(odd), 'image')} {'is' if len(odd) == 1 else 'are'} not of the usual size, {width} x {height} px",
+            f"{counted(odd, 'image is', 'images are')} not of the usual size, {width} x {height} px",
             "crop them like the others; otherwise they are stretched, and regions lie elsewhere",
             tuple(look.sample.path for look, _ in odd),
             tuple(f"{facts.width} x {facts.height} px" for _, facts in odd),
@@ -91,7 +91,7 @@ def judge_kinds(looks: Sequence[ImageLook]) -> Iterator[Finding]:
         yield Finding(
             kind,
             Severity.WARNING,
-            f"{plural(len(odd), 'image')} {'has' if len(odd) == 1 else 'have'} another {what} than the usual one ({usual})",
+            f"{counted(odd, 'image has', 'images have')} another {what} than the usual one ({usual})",
             remedy,
             tuple(look.sample.path for look, _ in odd),
             tuple(describe(facts) for _, facts in odd),
@@ -113,53 +113,41 @@ def find_blank(looks: Sequence[ImageLook]) -> list[ImageLook]:
 def judge_exposure(looks: Sequence[ImageLook]) -> Iterator[Finding]:
     """Report blank images, and those far brighter or darker than the set; a saturated background of all is no fault."""
     blank = find_blank(looks)
-    yield from _exposure_finding(
-        "blank",
-        Severity.ERROR,
-        blank,
-        "{} nothing: all pixels have nearly one grey level",
-        "remove the files, and look at camera, lamp and trigger",
-    )
+    if blank:
+        yield Finding(
+            "blank",
+            Severity.ERROR,
+            f"{counted(blank, 'image shows', 'images show')} nothing: all pixels have nearly one grey level",
+            "remove the files, and look at camera, lamp and trigger",
+            tuple(look.sample.path for look in blank),
+        )
     seen = {id(look) for look in blank}
     known = [(look, look.exposure) for look in looks if look.exposure is not None and id(look) not in seen]
     if len(known) < 3:
         return
-    bright = np.array([exposure.bright for _, exposure in known])
-    clipped = np.array([exposure.clipped for _, exposure in known])
-    # the usual spread counts too: a set of fluorescence pictures differs a hundredfold in brightness, rightly
-    spread = 1.4826 * float(np.median(np.abs(bright - np.median(bright))))
-    dim = (bright < 0.4 * np.median(bright)) & (bright < np.median(bright) - 6.0 * spread)
-    often = float(np.quantile(clipped, 0.9))
-    glaring = (clipped > np.median(clipped) + 0.2) & (clipped > often + 0.1)
-    yield from _exposure_finding(
-        "over_exposed",
-        Severity.WARNING,
-        [look for (look, _), much in zip(known, glaring, strict=True) if much],
-        "{} over-exposed: far more pixels are at full light than in the others",
-        "take the pictures again with less light or a shorter exposure",
-        [f"{exposure.clipped:.0%} at full light" for (_, exposure), much in zip(known, glaring, strict=True) if much],
-    )
-    yield from _exposure_finding(
-        "under_exposed",
-        Severity.WARNING,
-        [look for (look, _), little in zip(known, dim, strict=True) if little],
-        "{} under-exposed: the brightest parts are darker than half of what is usual",
-        "take the pictures again with the light of the others",
-        [f"up to level {exposure.bright:.0f}" for (_, exposure), little in zip(known, dim, strict=True) if little],
-    )
-
-
-def _exposure_finding(
-    kind: str,
-    severity: Severity,
-    looks: Sequence[ImageLook],
-    sentence: str,
-    remedy: str,
-    remarks: Sequence[str] = (),
-) -> Iterator[Finding]:
-    if looks:
-        verb = {"blank": ("shows", "show")}.get(kind, ("is", "are"))[len(looks) > 1]
-        paths = tuple(look.sample.path for look in looks)
+    usual = float(np.median([exposure.clipped for _, exposure in known]))
+    often = float(np.quantile([exposure.clipped for _, exposure in known], 0.9))
+    over = [(look, e) for look, e in known if e.clipped > usual + 0.2 and e.clipped > often + 0.1]
+    if over:
         yield Finding(
-            kind, severity, sentence.format(f"{plural(len(looks), 'image')} {verb}"), remedy, paths, tuple(remarks)
+            "over_exposed",
+            Severity.WARNING,
+            f"{counted(over, 'image is', 'images are')} over-exposed: far more pixels are at full light than elsewhere",
+            "take the pictures again with less light or a shorter exposure",
+            tuple(look.sample.path for look, _ in over),
+            tuple(f"{exposure.clipped:.0%} at full light" for _, exposure in over),
+        )
+    bright = np.array([exposure.bright for _, exposure in known])
+    # the usual spread counts too: pictures of a fluorescent stain rightly differ a hundredfold in brightness
+    spread = 1.4826 * float(np.median(np.abs(bright - np.median(bright))))
+    dim = float(min(0.4 * np.median(bright), np.median(bright) - 6.0 * spread))
+    under = [(look, exposure) for look, exposure in known if exposure.bright < dim]
+    if under:
+        yield Finding(
+            "under_exposed",
+            Severity.WARNING,
+            f"{counted(under, 'image is', 'images are')} under-exposed: even the bright parts are darker than usual",
+            "take the pictures again with the light of the others",
+            tuple(look.sample.path for look, _ in under),
+            tuple(f"up to level {e.bright:.0f}, usually {np.median(bright):.0f}" for _, e in under),
         )

@@ -157,7 +157,7 @@ def _exposure(grey: Frame) -> Exposure:
 def _small(grey: Frame, side: int, exposure: Exposure) -> NDArray[np.uint8]:
     shrinks = min(grey.shape) >= side
     small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    if small.dtype == np.uint8:
-        return small
-    span = max(exposure.bright - exposure.dark, 1.0)
-    return np.clip((small.astype(np.float32) - exposure.dark) * (255.0 / span), 0.0, 255.0).astype(np.uint8)
+    if small.dtype != np.uint8:
+        span = max(exposure.bright - exposure.dark, 1.0)
+        small = np.clip((small.astype(np.float32) - exposure.dark) * (255.0 / span), 0.0, 255.0)
+    return np.asarray(small, dtype=np.uint8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from candling.data.check.findings import Finding, Severity
+from candling.data.check.findings import Finding, Severity, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,38 +35,38 @@ def judge_masks(looks: Sequence[ImageLook], masks: Sequence[MaskLook]) -> Iterat
             for mask in readable
             if sizes.get(mask.sample.path, (mask.width, mask.height)) != (mask.width, mask.height)
         ],
-        ("mask is not of its image's size", "masks are not of their images' size"),
-        "draw the mask on the image itself; resized masks move the defect",
-        sizes,
+        words=("mask is not of its image's size", "masks are not of their images' size"),
+        remedy="draw the mask on the image itself; resized masks move the defect",
+        sizes=sizes,
     )
     yield from _listed(
         "mask_on_good",
         Severity.ERROR,
         [mask for mask in readable if mask.sample.is_good and mask.share > 0.0],
-        ("good image has a mask that marks a defect", "good images have masks that mark defects"),
-        "remove the mask, or move the image into its defect class",
+        words=("good image has a mask that marks a defect", "good images have masks that mark defects"),
+        remedy="remove the mask, or move the image into its defect class",
     )
     defects = [mask for mask in readable if not mask.sample.is_good]
     yield from _listed(
         "mask_empty",
         Severity.ERROR,
         [mask for mask in defects if mask.share == 0.0],
-        ("mask of a defect image is empty", "masks of defect images are empty"),
-        "mark the defect, or remove the mask if its place is unknown",
+        words=("mask of a defect image is empty", "masks of defect images are empty"),
+        remedy="mark the defect, or remove the mask if its place is unknown",
     )
     yield from _listed(
         "mask_full",
         Severity.WARNING,
         [mask for mask in defects if mask.share > _MOST],
-        ("mask marks nearly the whole picture", "masks mark nearly the whole picture"),
-        "nonzero pixels mean defect: invert the mask if it means the opposite",
+        words=("mask marks nearly the whole picture", "masks mark nearly the whole picture"),
+        remedy="nonzero pixels mean defect: invert the mask if it means the opposite",
     )
     yield from _listed(
         "mask_values",
         Severity.WARNING,
         [mask for mask in defects if len(mask.values) > 2],
-        ("mask holds more than two grey levels", "masks hold more than two grey levels"),
-        "every nonzero pixel counts as defect: save masks as black and white, without smoothing or JPEG",
+        words=("mask holds more than two grey levels", "masks hold more than two grey levels"),
+        remedy="every nonzero pixel counts as defect: save masks as black and white, without smoothing or JPEG",
     )
 
 
@@ -98,13 +98,14 @@ def _listed(
     kind: str,
     severity: Severity,
     masks: Sequence[MaskLook],
+    *,
     words: tuple[str, str],
     remedy: str,
     sizes: Mapping[Path, tuple[int, int]] | None = None,
 ) -> Iterator[Finding]:
     if not masks:
         return
-    sentence = f"1 {words[0]}" if len(masks) == 1 else f"{len(masks)} {words[1]}"
+    sentence = counted(masks, *words)
     if sizes is not None:
         remarks = ["{} x {} px, image {} x {} px".format(m.width, m.height, *sizes[m.sample.path]) for m in masks]
     else:

@@ -1,4 +1,4 @@
-"""The check's page: one HTML file that opens offline, with small pictures of every file it speaks of; judges nothing."""
+"""The check's page: one HTML file that opens offline, with small pictures of the files concerned; judges nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from candling.data.check.findings import Severity, plural
+from candling.data.check.findings import Severity
 from candling.disk import write_atomic
 from candling.errors import ImageError
 from candling.pixels.read import read_image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from candling.data.check.findings import CheckReport, Finding
@@ -65,6 +63,9 @@ _TITLES = {
     "unused_mask": "Masks of no image",
     "foreign_format": "Formats that are not read",
 }
+_NOT_SHOWN = frozenset({"unreadable", "mask_unreadable", "foreign_format"})
+"""Findings about files that cannot be shown."""
+
 _HEADINGS = {Severity.ERROR: "Errors", Severity.WARNING: "Warnings", Severity.NOTE: "Notes"}
 _MEANINGS = {
     Severity.ERROR: "Training would fail, or its figures would be wrong.",
@@ -118,20 +119,15 @@ def write_html(report: CheckReport, path: Path) -> None:
         name=report.root.resolve().name,
         report=report,
         summary=report.summary(),
-        counts=list(_counts(report)),
+        counts=[(split, label, count) for (split, label), count in report.counts.items()],
         groups=groups,
     )
     write_atomic(path, html)
 
 
-def _counts(report: CheckReport) -> Iterator[tuple[str, str, int]]:
-    for (split, label), count in report.counts.items():
-        yield split, label, count
-
-
 def _entry(report: CheckReport, finding: Finding, budget: list[int]) -> _Entry:
     remarks = finding.remarks or ("",) * len(finding.paths)
-    shown = min(_PER_FINDING, len(finding.paths), budget[0])
+    shown = 0 if finding.kind in _NOT_SHOWN else min(_PER_FINDING, len(finding.paths), budget[0])
     budget[0] -= shown
     pictures = [
         _Picture(report.shown(path), remark, _thumbnail(path, mask=finding.kind.startswith(("mask_", "unused_mask"))))

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from candling.types import FloatArray
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
+
+    from candling.types import FloatArray
 
 __all__ = ["exact_groups", "is_near", "likeness", "near_groups"]
 
@@ -99,7 +99,8 @@ def _band(picture: NDArray[np.uint8]) -> FloatArray:
     """Keep structure of a few pixels: finer is noise and resampling, coarser is lighting."""
     values = picture.astype(np.float32)
     side = len(values) / 192
-    return cv2.GaussianBlur(values, (0, 0), max(0.6, side)) - cv2.GaussianBlur(values, (0, 0), 4.0 * max(0.5, side))
+    fine, coarse = max(0.6, side), 4.0 * max(0.5, side)
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), fine) - cv2.GaussianBlur(values, (0, 0), coarse))
 
 
 def _coarse_shift(first: FloatArray, second: FloatArray) -> tuple[float, float]:
@@ -125,7 +126,7 @@ def _moved(picture: FloatArray, right: float, down: float) -> FloatArray:
     shift = np.array([[1.0, 0.0, right], [0.0, 1.0, down]], np.float32)
     size = picture.shape[::-1]
     how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(picture, shift, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.warpAffine(picture, shift, size, flags=how, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _correlation(first: FloatArray, second: FloatArray) -> float:
@@ -164,7 +165,7 @@ def _glances(pictures: Sequence[NDArray[np.uint8]], *, side: int) -> FloatArray:
     """
     small = [cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) for picture in pictures]
     bands = [values - cv2.GaussianBlur(values, (0, 0), side / 8) for values in small]
-    mean = np.mean(bands[:: max(1, len(bands) // 256)], axis=0, dtype=np.float32)
+    mean = np.asarray(np.mean(bands[:: max(1, len(bands) // 256)], axis=0), dtype=np.float32)
     vectors = np.empty((len(bands), side * side), np.float32)
     for row, band in enumerate(bands):
         flat = _onto(mean, band).ravel()

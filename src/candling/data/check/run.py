@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from candling.data.check.findings import CheckReport, Severity
@@ -18,6 +18,7 @@ from candling.data.samples.masks import MASK_FOLDERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from candling.data.check.findings import Finding
@@ -70,9 +71,15 @@ def _look(
     with ThreadPoolExecutor(max_workers=threads) as pool:
         looks = [pool.submit(look_at_image, sample, side) for sample in samples]
         masks = [pool.submit(look_at_mask, sample, mask) for sample, mask in with_mask]
-        for done, _ in enumerate(as_completed([*looks, *masks]), start=1):
-            if progress is not None:
-                progress(done, len(looks) + len(masks))
+        waiting: list[Future[ImageLook] | Future[MaskLook]] = [*looks, *masks]
+        try:
+            for done, future in enumerate(waiting, start=1):
+                future.result()
+                if progress is not None:
+                    progress(done, len(waiting))
+        except BaseException:  # Ctrl-C: what has not begun shall not begin
+            pool.shutdown(cancel_futures=True)
+            raise
     return [look.result() for look in looks], [mask.result() for mask in masks]
 
 
@@ -92,7 +99,9 @@ def _judge_unused(samples: SampleSet) -> Iterator[Finding]:
     if not samples.root.is_dir():
         return
     used = {path for sample in samples for path in (sample.path, sample.mask)}
-    images, masks, foreign = [], [], []
+    images: list[Path] = []
+    masks: list[Path] = []
+    foreign: list[Path] = []
     for path in files_below(samples.root):
         if path.suffix.lower() in _FOREIGN:
             foreign.append(path)

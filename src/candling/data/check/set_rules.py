@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from candling.data.check.findings import Finding, Severity, names, plural
+from candling.data.check.findings import Finding, Severity, counted, names, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -113,7 +113,7 @@ def judge_balance(samples: SampleSet) -> Iterator[Finding]:
         yield Finding(
             "too_few_good",
             Severity.ERROR,
-            f"{plural(good, 'good image')} in split 'train': one is held out to choose limits, so at least 2 are needed",
+            f"{plural(good, 'good image')} in split 'train': at least 2 are needed, one of them to choose limits",
             f"take more pictures of good products; {_FEW_GOOD} is a start, 200 are better",
         )
     elif good < _FEW_GOOD:
@@ -143,7 +143,8 @@ def judge_balance(samples: SampleSet) -> Iterator[Finding]:
         yield Finding(
             "few_defects",
             Severity.NOTE,
-            f"few images of {plural(len(rare), 'defect class', 'defect classes')}: {names(rare)}; rates of so few are uncertain",
+            f"few images of {plural(len(rare), 'defect class', 'defect classes')}: {names(rare)}; "
+            "rates of so few are uncertain",
             f"collect at least {_FEW_DEFECTS} of each class",
         )
 
@@ -154,8 +155,7 @@ def judge_unused(images: Sequence[Path], masks: Sequence[Path], foreign: Sequenc
         yield Finding(
             "unused_image",
             Severity.WARNING,
-            f"{plural(len(images), 'image')} lie{'s' * (len(images) == 1)} outside the folders of the layout and "
-            f"{'is' if len(images) == 1 else 'are'} not used",
+            f"{counted(images, 'image lies', 'images lie')} outside the folders of the layout, unused",
             "move them into a class folder, or out of the data set",
             tuple(images),
         )
@@ -163,7 +163,7 @@ def judge_unused(images: Sequence[Path], masks: Sequence[Path], foreign: Sequenc
         yield Finding(
             "unused_mask",
             Severity.WARNING,
-            f"{plural(len(masks), 'mask')} belong{'s' * (len(masks) == 1)} to no image",
+            f"{counted(masks, 'mask belongs', 'masks belong')} to no image",
             "name each mask <image>_mask.png in the folder of its class",
             tuple(masks),
         )

@@ -28,7 +28,7 @@ SPLIT_FOLDERS = {
 
 
 def find_in_folder(root: Path) -> tuple[str, list[Sample]]:
-    """Recognise the layout of a folder and give the layout's name and the samples in natural order.
+    """Recognise the layout of a folder and give the layout's name and the samples in natural order, training first.
 
     Raises:
         SamplesError: the folder cannot be listed, holds no image, or has no layout that is understood.
@@ -38,7 +38,9 @@ def find_in_folder(root: Path) -> tuple[str, list[Sample]]:
     classes = [folder for folder in folders if folder.name.lower() not in MASK_FOLDERS]
     if names & SPLIT_FOLDERS.keys():
         layout = "mvtec"
+        order = list(SPLIT_FOLDERS)
         splits = [folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS]
+        splits.sort(key=lambda folder: order.index(folder.name.lower()))
         found = [sample for folder in splits for sample in _split(folder, SPLIT_FOLDERS[folder.name.lower()])]
     elif names & GOOD_NAMES:
         layout = "folders"
@@ -110,7 +112,7 @@ def _has_image(folder: Path) -> bool:
 
 
 def _split(folder: Path, split: str) -> list[Sample]:
-    """Read ``train/<class>`` or ``test/<class>``; images directly in ``train`` are good, in ``test`` they have no label."""
+    """Read ``<split>/<class>``; images directly in ``train`` are good, directly in ``test`` they have no label."""
     folders, images = _list(folder)
     found = [sample for each in folders for sample in _class(each, split)]
     if images and (found or split == "test"):

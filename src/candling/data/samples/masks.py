@@ -45,7 +45,7 @@ def find_masks(root: Path, folders: Iterable[Path], samples: Sequence[Sample]) -
 
 
 def _keys(sample: Sample, parts: tuple[str, ...], *, alone: bool) -> Iterator[tuple[str, ...]]:
-    """Give the places, from the most exact on, where a sample's mask may lie; ``alone``: no other defect has its name."""
+    """Give the places where a mask may lie, the most exact first; ``alone`` when no other defect has its name."""
     yield parts
     if len(parts) > 2 and sample.split != "test":
         return
@@ -57,7 +57,7 @@ def _keys(sample: Sample, parts: tuple[str, ...], *, alone: bool) -> Iterator[tu
 
 def _stem(path: Path) -> str:
     stem = path.stem
-    return next((stem.removesuffix(ending) for ending in _ENDINGS if stem.lower().endswith(ending)), stem)
+    return next((stem[: -len(ending)] for ending in _ENDINGS if stem.lower().endswith(ending)), stem)
 
 
 def _unique_stems(samples: Iterable[Sample]) -> set[str]:

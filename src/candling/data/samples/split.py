@@ -1,4 +1,4 @@
-"""Which samples are trained on, held out or tested, and one hash for what they contain; never splits a product in two."""
+"""Which samples are trained on, held out or tested, and one hash of their content; never splits a product in two."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Tables of images (CSV, Parquet) and the manifest that may lie beside images; opens no image.
 
-A table's rows name an image and its label; ``product``, ``region``, ``split`` and ``mask`` are optional, further columns
-are left alone. Paths are relative to the table's folder or absolute. They may lead out of that folder by ``..``: a
-table is its author's own statement of where the images are, and images are only ever read.
+A table's rows name an image and its label; ``product``, ``region``, ``split`` and ``mask`` are optional, further
+columns are left alone. Paths are relative to the table's folder or absolute. They may lead out of that folder by
+``..``: a table is its author's own statement of where the images are, and images are only ever read.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read_table(path: Path) -> list[Sample]:
     """Read a table of images, in the order of its rows.
 
     Raises:
-        SamplesError: a needed column is missing, a cell is empty, a file is not there, or two rows contradict each other.
+        SamplesError: a needed column is missing, a cell is empty, a file is not there, or an image is listed twice.
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
     columns, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
@@ -145,7 +145,8 @@ def _csv(path: Path) -> tuple[list[str], list[Row]]:
     for number, line in enumerate((line for line in lines[1:] if any(line)), start=1):
         if len(line) > len(columns):
             raise SamplesError(
-                f"{path}, row {number}: {len(line)} cells but {len(columns)} columns; put cells with {separator!r} in quotes"
+                f"{path}, row {number}: {len(line)} cells but {len(columns)} columns; "
+                f"put cells that hold {separator!r} in quotes"
             )
         cells = [cell.strip() for cell in line] + [""] * (len(columns) - len(line))
         rows.append(dict(zip(columns, cells, strict=True)))

@@ -34,6 +34,7 @@ DEFECTS = ("crack", "faulty_imprint", "poke", "scratch", "squeeze")
 Background = Literal["light", "dark"]
 
 _SMALLEST, _LARGEST = 64, 2048
+_PAPER_GREYS = {"light": 226.0, "dark": 46.0}
 _TEXELS = 2.0
 """Texels of a print for one pixel of the picture."""
 
@@ -62,8 +63,8 @@ class _Scene:
 class _Skin:
     """The rows of the picture that the capsule reaches: float32 (rows, size) each.
 
-    ``along`` and ``radius`` are in px; ``across`` and ``beyond`` are in radii, and with ``depth`` they are the surface's
-    normal (down, right, towards the camera).
+    ``along`` and ``radius`` are in px; ``across`` and ``beyond`` are in radii, and with ``depth`` they are the normal of
+    the surface (down, right, towards the camera).
     """
 
     along: FloatArray
@@ -87,7 +88,7 @@ def draw_capsule(
         background: what the capsule lies on.
 
     Raises:
-        UsageError: size or difficulty is out of range.
+        UsageError: size or difficulty is out of range, or there is no such background.
     """
     scene = _draw_scene(rng, size, difficulty, background)
     return _sense(_paint(scene, _body_print(scene)), scene)
@@ -126,6 +127,8 @@ def draw_defect(
 def _draw_scene(rng: np.random.Generator, size: int, difficulty: float, background: Background) -> _Scene:
     if not _SMALLEST <= size <= _LARGEST:
         raise UsageError(f"a capsule of {size} px cannot be drawn; choose a size from {_SMALLEST} to {_LARGEST}")
+    if background not in _PAPER_GREYS:
+        raise UsageError(f"no background {background!r} can be drawn; there are: {', '.join(_PAPER_GREYS)}")
     if not 0.0 <= difficulty <= 1.0:
         raise UsageError(f"the difficulty must lie between 0 and 1; it is {difficulty}")
     variation = 0.6 + 0.8 * difficulty
@@ -140,10 +143,10 @@ def _draw_scene(rng: np.random.Generator, size: int, difficulty: float, backgrou
         level=1.0 + 0.012 * float(jitter[0]),
         body_grey=101.0 + 2.0 * float(jitter[1]),
         cap_grey=16.0 + 0.8 * float(jitter[2]),
-        paper_grey=(226.0 if background == "light" else 34.0) + 1.5 * float(jitter[3]),
+        paper_grey=_PAPER_GREYS[background] + 1.5 * float(jitter[3]),
         ink=1.0 + 0.05 * float(jitter[4]),
         lamp=0.06 * float(jitter[5]),
-        streak=rng.standard_normal((4, 24), dtype=np.float32),
+        streak=rng.standard_normal((3, 24), dtype=np.float32),
         powder=clouds(rng, shape, 0.05 * size),
         paper=cv2.GaussianBlur(rng.standard_normal(shape, dtype=np.float32), (0, 0), 0.5 + 0.25 * size / 256),
         noise=rng.standard_normal(shape, dtype=np.float32),
@@ -160,7 +163,8 @@ def _paint(scene: _Scene, body_ink: FloatArray) -> FloatArray:
     body, cap = _body(scene, skin, body_ink), _cap(scene, skin)
     product = body + skin.cap * (cap - body)
     picture[rows] += scene.surface.cover[rows] * (product - picture[rows])
-    return np.multiply(picture, np.float32(scene.level), dtype=np.float32)
+    picture *= np.float32(scene.level)
+    return picture
 
 
 def _skin(scene: _Scene, rows: slice) -> _Skin:
@@ -187,9 +191,8 @@ def _body(scene: _Scene, skin: _Skin, ink: FloatArray) -> FloatArray:
     grey -= 5.0 * np.exp(-tip * tip) * np.clip(3.0 * beyond, 0.0, 1.0)  # where the powder ends
     behind = (skin.along - np.float32(scene.pose.joint)) / np.float32(0.05 * scene.pose.body_radius)
     grey -= 26.0 * np.exp(-np.maximum(behind, 0.0))  # shadow of the cap's edge
-    return grey + np.float32(78.0 * scene.ink) * _wrap(scene, skin, ink, roll=scene.pose.body_roll, place=1.22) * (
-        1.0 - 0.25 * rim
-    )
+    ink_here = _wrap(scene, skin, ink, roll=scene.pose.body_roll, place=1.22)
+    return np.asarray(grey + 78.0 * scene.ink * ink_here * (1.0 - 0.25 * rim), dtype=np.float32)
 
 
 def _cap(scene: _Scene, skin: _Skin) -> FloatArray:
@@ -208,12 +211,8 @@ def _cap(scene: _Scene, skin: _Skin) -> FloatArray:
         grey += gain * np.clip(0.7 + 0.45 * ragged, 0.0, 1.6) * np.exp(-line * line) * inside
     edge = (along - np.float32(pose.joint - 0.02 * pose.body_radius)) / np.float32(0.025 * pose.body_radius)
     grey += 13.0 * np.exp(-edge * edge) * (0.4 + 0.6 * depth)
-    return (
-        grey
-        + np.float32(62.0 * scene.ink)
-        * _wrap(scene, skin, _cap_print(scene), roll=scene.pose.cap_roll, place=-1.02)
-        * depth
-    )
+    ink = _wrap(scene, skin, _cap_print(scene), roll=scene.pose.cap_roll, place=-1.02)
+    return np.asarray(grey + 62.0 * scene.ink * ink * depth, dtype=np.float32)
 
 
 def _paper(scene: _Scene) -> FloatArray:
@@ -242,16 +241,12 @@ def _texels(x_height: float) -> float:
 
 
 def _wrap(scene: _Scene, skin: _Skin, ink: FloatArray, *, roll: float, place: float) -> FloatArray:
-    """Wrap a print around the cylinder, its middle ``place`` radii along and turned by ``roll``: float32 (rows, size)."""
+    """Wrap a print around the cylinder, its middle ``place`` radii along, turned by ``roll``: float32 (rows, size)."""
     turned = np.arcsin(np.clip(skin.across, -1.0, 1.0)) - np.float32(roll)
-    columns = skin.along - np.float32(place * scene.pose.body_radius)
-    return cv2.remap(
-        ink,
-        columns * np.float32(_TEXELS) + np.float32(ink.shape[1] / 2),
-        turned * skin.radius * np.float32(_TEXELS) + np.float32(ink.shape[0] / 2),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-    )
+    columns = (skin.along - np.float32(place * scene.pose.body_radius)) * np.float32(_TEXELS)
+    rows = turned * skin.radius * np.float32(_TEXELS)
+    middle = (np.float32(ink.shape[1] / 2), np.float32(ink.shape[0] / 2))
+    return np.asarray(cv2.remap(ink, columns + middle[0], rows + middle[1], cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def _sense(picture: FloatArray, scene: _Scene) -> NDArray[np.uint8]:
@@ -259,4 +254,4 @@ def _sense(picture: FloatArray, scene: _Scene) -> NDArray[np.uint8]:
     size = picture.shape[0]
     seen = cv2.GaussianBlur(picture, (0, 0), 0.45 + 0.10 * size / 256)
     seen += scene.noise * (scene.noise_level * np.sqrt(0.3 + seen * np.float32(1 / 200)))
-    return np.clip(np.rint(seen), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(seen), 0, 255), dtype=np.uint8)

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from candling.types import FloatArray
+if TYPE_CHECKING:
+    from candling.types import FloatArray
 
 __all__ = ["print_text"]
 
 Stroke = NDArray[np.float64]
 """Points (N, 2) as (right, down) on a line of text; the x-height is 1, ascenders and digits reach up to -0.6."""
 
-_FINE = 8
+_FINE = 4
 """How many times finer than asked for letters are drawn before they are averaged down."""
 
 
-def _arc(x: float, y: float, width: float, height: float, start: float, end: float) -> Stroke:
-    """Points of an ellipse's arc about (x, y), degrees clockwise from the right."""
-    turn = np.radians(np.linspace(start, end, 33))
-    return np.stack([x + width * np.cos(turn), y + height * np.sin(turn)], axis=1)
+def _arc(x: float, y: float, width: float, height: float, *ends: float) -> Stroke:
+    """Give points of an ellipse's arc about (x, y), between two angles in degrees, clockwise from the right."""
+    angles = np.radians(np.linspace(ends[0], ends[1], 33))
+    return np.stack([x + width * np.cos(angles), y + height * np.sin(angles)], axis=1)
 
 
 def _line(*points: tuple[float, float]) -> Stroke:
@@ -68,13 +70,13 @@ def print_text(text: str, scale: float, *, weight: float, spacing: float) -> Flo
     rows, columns = (max(4, round(length * scale)) for length in (2.2 + 2 * margin, width))
     fine = scale * _FINE
     canvas = np.zeros((rows * _FINE, columns * _FINE), np.uint8)
-    left = margin
+    left, thick = margin, max(1, round(weight * fine))
     for letter in text:
         advance, strokes = glyphs[letter]
         for stroke in strokes:
-            points = np.round((stroke + (left, margin + 0.7)) * fine * 16).astype(np.int32)
-            cv2.polylines(canvas, [points], False, 255, max(1, round(weight * fine)), cv2.LINE_AA, 4)
+            points = np.round((stroke + np.array([left, margin + 0.7])) * fine * 16).astype(np.int32)
+            cv2.polylines(canvas, [points], isClosed=False, color=255, thickness=thick, lineType=cv2.LINE_AA, shift=4)
         left += advance + spacing
-    ink = cv2.resize(canvas, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32) / 255.0
+    ink = np.asarray(cv2.resize(canvas, (columns, rows), interpolation=cv2.INTER_AREA) / np.float32(255))
     ink.setflags(write=False)
     return ink
