@@ -1,6 +1,6 @@
 """Run every benchmark that takes minutes; ``quality.py`` takes hours and is started by itself.
 
-    python benchmarks/all.py
+python benchmarks/all.py
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/inspect_speed.py [--bundle capsule.bundle] [--seconds 12] [--rounds 3]
 
-Both sides read the same PNG files, run the same architecture and weigh the same comparison (squared error and SSIM with
-its map), each in processes of its own, in turn, with the same allocator setting. The eager side decodes with OpenCV, runs
-batches of 1 or 8 (the faster one counts) in float32, and takes SSIM from scikit-image (Gaussian window, float32).
+Both sides read the same PNG files, run the same architecture and weigh the same comparison (squared error and SSIM
+with its map), each in processes of its own, in turn, with the same allocator setting. The eager side decodes with
+OpenCV, runs batches of 1 or 8 (the faster one counts) in float32, and takes SSIM from scikit-image (Gaussian window, float32).
 Without ``--bundle`` the published capsule recipe is trained for a few seconds first: speed does not depend on weights.
 """
 
@@ -66,7 +66,13 @@ def eager(pictures: list[str], seconds: float, batch: int) -> dict[str, float]:
                 for image, other in zip(images.numpy()[:, 0], redrawn, strict=True):
                     float(((image - other) ** 2).mean())
                     structural_similarity(
-                        image, other, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0, full=True
+                        image,
+                        other,
+                        gaussian_weights=True,
+                        sigma=1.5,
+                        use_sample_covariance=False,
+                        data_range=1.0,
+                        full=True,
                     )
                     done += not warm
             if warm:
@@ -76,7 +82,9 @@ def eager(pictures: list[str], seconds: float, batch: int) -> dict[str, float]:
 
 def child(*words: str) -> dict[str, float]:
     environment = {**os.environ, "GLIBC_TUNABLES": ALLOCATOR}
-    done = subprocess.run([sys.executable, __file__, *words], check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, __file__, *words], check=True, capture_output=True, text=True, env=environment
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -112,9 +120,7 @@ def main() -> None:
         for _ in range(chosen.rounds):
             for name, words in sides.items():
                 seen[name].append(child(*words, "--seconds", str(chosen.seconds)))
-    figures = {
-        name: {key: statistics.median(one[key] for one in of) for key in of[0]} for name, of in seen.items()
-    }
+    figures = {name: {key: statistics.median(one[key] for one in of) for key in of[0]} for name, of in seen.items()}
     best = max((figures["eager, batch 1"], figures["eager, batch 8"]), key=lambda side: side["images_per_second"])
     ratios = [
         one["images_per_second"] / max(a["images_per_second"], b["images_per_second"])

@@ -25,7 +25,9 @@ def weight(extra: str) -> dict[str, float | int]:
         wanted = f"{ROOT}[{extra}]" if extra else str(ROOT)
         words = [python, "-m", "pip", "install", "-q", "--no-compile", "-c", str(ROOT / "constraints.txt"), wanted]
         subprocess.run(words, check=True)
-        packages = subprocess.run([python, "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True)
+        packages = subprocess.run(
+            [python, "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True
+        )
         names = packages.stdout.split()
         assert not any(name.startswith("torch") for name in names), "torch came along"
         return {"mb": round(size_mb(Path(folder)) - before, 1), "packages": len(names)}

@@ -43,7 +43,12 @@ def trained(recipe: str, name: str, seed: int, minutes: float | None) -> dict[st
         out = str(Path(folder) / "report")
         answer = json.loads(candling("evaluate", bundle, str(DATA / name), "--out", out, "--json"))
     figures = {key: answer.get(key) for key in KEYS}
-    return {**figures, "per_class": answer["per_class"], "timings": answer.get("timings"), "minutes": round(spent / 60, 2)}
+    return {
+        **figures,
+        "per_class": answer["per_class"],
+        "timings": answer.get("timings"),
+        "minutes": round(spent / 60, 2),
+    }
 
 
 def linear(name: str, components: int) -> dict[str, Any]:
@@ -79,13 +84,26 @@ def main() -> None:
     chosen = parser.parse_args()
     for name in chosen.sets:
         for seed in chosen.seeds if chosen.recipe != "pca" else [0]:
-            run = {"recipe": chosen.recipe, "set": name, "seed": seed, "minutes_budget": chosen.minutes, "text": digest(chosen.recipe)}
+            run = {
+                "recipe": chosen.recipe,
+                "set": name,
+                "seed": seed,
+                "minutes_budget": chosen.minutes,
+                "text": digest(chosen.recipe),
+            }
             if already(run):
                 print("done before:", run, flush=True)
                 continue
-            figures = linear(name, chosen.components) if chosen.recipe == "pca" else trained(chosen.recipe, name, seed, chosen.minutes)
+            figures = (
+                linear(name, chosen.components)
+                if chosen.recipe == "pca"
+                else trained(chosen.recipe, name, seed, chosen.minutes)
+            )
             keep({**run, **figures})
-            print(json.dumps({**run, "image_auroc": figures["image_auroc"], "minutes": figures.get("minutes")}), flush=True)
+            print(
+                json.dumps({**run, "image_auroc": figures["image_auroc"], "minutes": figures.get("minutes")}),
+                flush=True,
+            )
 
 
 def digest(recipe: str) -> str:

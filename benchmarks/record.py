@@ -1,4 +1,4 @@
-"""Write a benchmark's figures where the README finds them: benchmarks/results/<name>.json, with date, hardware, versions.
+"""Write a benchmark's figures where the README finds them: benchmarks/results/<name>.json, with date and machine.
 
 ``record`` is the only way a figure gets there, so no figure is without the machine it was measured on.
 """
@@ -37,7 +37,7 @@ def record(name: str, figures: dict[str, Any], *, peer: dict[str, Any] | None = 
 
 
 def hardware() -> dict[str, str | int | float]:
-    """Describe the processor: kind, cores this process may use, instruction sets that matter, memory, load at the start."""
+    """Describe the processor: kind, cores this process may use, instruction sets that matter, memory, load."""
     flags = cpu_line("flags").split()
     return {
         "processor": cpu_line("model name") or platform.processor() or platform.machine(),

@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [--rounds 9]
 
-The peer (anomalib 2.7.0) needs 7.65 s at best for its own --help on a machine of this kind (measured 2026-11-20, quoted,
-not re-run here: it needs 6.3 GB).
+The peer (anomalib 2.7.0) needs 7.65 s at best for its own --help on a machine of this kind (measured 2026-11-20,
+quoted, not re-run here: it needs 6.3 GB).
 """
 
 from __future__ import annotations
@@ -46,7 +46,11 @@ def main() -> None:
         for name, values in seconds.items()
     }
     figures["peak_mb_of_any"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    record("startup", figures, peer={"anomalib --help, min_s": 7.65, "source": "anomalib 2.7.0, same kind of machine, 2026-11-20"})
+    record(
+        "startup",
+        figures,
+        peer={"anomalib --help, min_s": 7.65, "source": "anomalib 2.7.0, same kind of machine, 2026-11-20"},
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Write the generated parts of the documentation, or with ``--check`` tell whether they are up to date.
 
-Generated: docs/commands.md (from the commands' own help), docs/recipe.md (from the recipe's shape), docs/errors.md (from
-the error tree), and the tables between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in README.md and docs (from
+Generated: docs/commands.md (from the commands' own help), docs/recipe.md (from the recipe's shape), docs/errors.md
+(from the error tree), and the tables between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in README.md and docs (from
 benchmarks/results/*.json). Checked besides: every local link leads somewhere.
 """
 
@@ -13,13 +13,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
 from tables import TABLES
 
 from candling import errors, recipe
 from candling.cli import app
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -31,8 +33,10 @@ BLOCK = re.compile(r"<!-- begin (?P<name>[a-z_]+) -->\n(?P<body>.*?)<!-- end (?P
 def commands_page() -> str:
     """Give the command reference: each command's own help, word for word."""
     names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-    parts = ["# Commands\n\nEvery command prints JSON with `--json` and returns 0 when done, 1 when something outside the data"]
-    parts[0] += " failed, 2 for wrong usage,\n3 when data or a bundle is refused, 130 when stopped by the user.\n"
+    parts = [
+        "# Commands\n\nEvery command prints JSON with `--json` and returns 0 when done, 1 when something outside the\n"
+        "data failed, 2 for wrong usage, 3 when data or a bundle is refused, 130 when stopped by the user.\n"
+    ]
     for name in names:
         text = _help(name)
         parts.append(f"## candling {name}\n\n```\n{text.strip()}\n```\n")
@@ -123,9 +127,9 @@ def broken_links() -> list[str]:
     """Name every local link of README, docs and changelog that leads nowhere."""
     found = []
     for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]:
-        for target in LINK.findall(path.read_text(encoding="utf-8")):
-            if not (path.parent / target).exists():
-                found.append(f"{path.relative_to(ROOT)}: link to {target} leads nowhere")
+        targets = LINK.findall(path.read_text(encoding="utf-8"))
+        missing = [target for target in targets if not (path.parent / target).exists()]
+        found += [f"{path.relative_to(ROOT)}: link to {target} leads nowhere" for target in missing]
     return found
 
 

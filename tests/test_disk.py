@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
 from candling.disk import new_folder, replaced_folder, write_atomic
 from candling.errors import DiskError, OutputExistsError
 
@@ -65,9 +65,14 @@ def test_replaced_folder_keeps_the_old_one_when_the_block_fails(tmp_path: Path) 
     folder = tmp_path / "bundle"
     folder.mkdir()
     (folder / "graph").write_text("old")
-    with pytest.raises(RuntimeError), replaced_folder(folder, overwrite=True) as fresh:
-        (fresh / "graph").write_text("half")
-        raise RuntimeError
+
+    def fail_half_way() -> None:
+        with replaced_folder(folder, overwrite=True) as fresh:
+            (fresh / "graph").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_half_way()
     assert (folder / "graph").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
@@ -82,5 +87,5 @@ def test_replaced_folder_appears_whole(tmp_path: Path) -> None:
         pass
     with replaced_folder(folder, overwrite=True) as fresh:
         (fresh / "b").write_text("2")
-    assert sorted(os.listdir(folder)) == ["b"]
+    assert [path.name for path in folder.iterdir()] == ["b"]
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from candling.errors import RecipeError
 from candling.recipe import dump_recipe, load_recipe, parse_recipe, shipped_recipes
 
@@ -41,7 +42,7 @@ def test_recipe_without_regions_has_the_whole_frame() -> None:
         ('[training]\nepochs = "many"\n', "training.epochs: input should be a valid integer"),
         ("[training]\nhold_out = 1.5\n", "training.hold_out: input should be less than 1"),
         ("[prepare]\nheight = 4\n", "height must lie between 8 and 16384 px"),
-        ('[prepare]\nchannels = 2\n', "prepare.channels"),
+        ("[prepare]\nchannels = 2\n", "prepare.channels"),
         ("[trianing]\nepochs = 3\n", "trianing: unknown key; did you mean 'training'?"),
         ("[training]\nlearning_rate = nan\n", "training.learning_rate"),
     ],

@@ -39,7 +39,9 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise DiskError(f"{path}: cannot be written: {error.strerror or error}; free space or choose another folder") from error
+        raise DiskError(
+            f"{path}: cannot be written: {error.strerror or error}; free space or choose another folder"
+        ) from error
 
 
 def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
@@ -95,7 +97,9 @@ def replaced_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         fresh.chmod(0o755)
         _swap(fresh, path)
     except OSError as error:
-        raise DiskError(f"{path}: cannot be written: {error.strerror or error}; free space or choose another folder") from error
+        raise DiskError(
+            f"{path}: cannot be written: {error.strerror or error}; free space or choose another folder"
+        ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

@@ -87,7 +87,7 @@ class Prepare(_Shape):
         for name in ("height", "width"):
             size = getattr(self, name)
             if size != "auto" and not 8 <= size <= 16384:
-                raise ValueError(f"{name} must lie between 8 and 16384 px, or be \"auto\"; it is {size}")
+                raise ValueError(f'{name} must lie between 8 and 16384 px, or be "auto"; it is {size}')
         return self
 
     @property
@@ -143,7 +143,7 @@ class Training(_Shape):
         batch_size: images an update.
         learning_rate: at the start.
         weight_decay: L2 penalty.
-        schedule: how the learning rate falls: on a plateau of the held-out loss, along a cosine over the budget, or not.
+        schedule: how the learning rate falls: on a plateau of the held-out loss, as a cosine over the budget, or not.
         plateau_factor: by which the rate is multiplied at a plateau.
         plateau_patience: epochs without improvement before that.
         stop_patience: epochs without improvement before training ends; None never.
@@ -175,7 +175,8 @@ class Limits(_Shape):
         scores: which of the graph's scores are judged; each gets a limit per region, and every one must admit.
         goal: the rule: a quantile of good scores or a false-reject target (good images only), or, when the calibration
             images are labelled, the best Youden index, the best F1, a recall target, or the least cost.
-        value: the goal's number: the quantile, the target rate, the recall; the cost of one missed defect in false rejects.
+        value: the goal's number: the quantile, the target rate, the recall; the cost of one missed defect, in false
+            rejects.
         confidence: of the stated interval.
         grey: width of the grey zone above the limit, as a share of the way from the typical good score to the limit.
     """

@@ -1,4 +1,4 @@
-"""The nouns that walk through the house: boxes, predictions, limits, verdicts, inspections; knows no file and no engine.
+"""The nouns that walk through the house: boxes, predictions, limits, verdicts, inspections; knows no file, no engine.
 
 Everything here is frozen. Arrays inside are numpy; their shape, dtype and range stand beside them.
 """
@@ -6,12 +6,15 @@ Everything here is frozen. Arrays inside are numpy; their shape, dtype and range
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "WHOLE",
@@ -157,7 +160,7 @@ class Inspection:
     Attributes:
         product: its name, for a file its path.
         verdict: accept, reject or undecided.
-        severity: the worst severity over all judged scores (1.0 is at the limit); infinite when nothing could be judged.
+        severity: the worst over all judged scores (1.0 is at the limit); infinite when nothing could be judged.
         reasons: why it was not accepted, worst first; empty for an accepted product.
         predictions: one per patch, empty when the input could not be read.
         milliseconds: time by step (``read``, ``prepare``, ``predict``, ``judge``).

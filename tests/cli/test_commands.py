@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from candling.cli import app
 from candling.cli.run import run
 
@@ -46,7 +47,9 @@ def test_every_command_explains_itself_with_examples(command: str, capsys: pytes
 
 def test_train_gives_a_calibrated_bundle(trained: Path) -> None:
     """After training the bundle is complete and the work folder is gone."""
-    assert {"graph.onnx", "recipe.toml", "limits.json", "card.json", "manifest.json"} <= {p.name for p in trained.iterdir()}
+    assert {"graph.onnx", "recipe.toml", "limits.json", "card.json", "manifest.json"} <= {
+        p.name for p in trained.iterdir()
+    }
     assert not trained.with_name("small.bundle.training").exists()
     limits = json.loads((trained / "limits.json").read_text())
     assert [entry["score"] for entry in limits["entries"]] == ["window_error"]
@@ -70,7 +73,16 @@ def test_evaluate_gives_every_figure_and_a_report(
     out = tmp_path / "report"
     code, said, _ = answer(capsys, "evaluate", trained, capsules, "--out", out, "--rounds", 100)
     assert code == 0
-    keys = ["image_auroc", "image_ap", "f1", "missed_defect_rate", "false_reject_rate", "pixel_auroc", "pixel_ap", "aupro"]
+    keys = [
+        "image_auroc",
+        "image_ap",
+        "f1",
+        "missed_defect_rate",
+        "false_reject_rate",
+        "pixel_auroc",
+        "pixel_ap",
+        "aupro",
+    ]
     for key in keys:
         assert {"value", "low", "high"} <= said[key].keys(), key
         assert 0.0 <= said[key]["low"] <= said[key]["value"] <= said[key]["high"] <= 1.0, key

@@ -135,5 +135,5 @@ def test_a_set_is_written_whole_or_not_at_all(tmp_path):
 
 def test_unknown_defects_are_told():
     """A defect that cannot be drawn is named beside those that can."""
-    with pytest.raises(UsageError, match="no defect 'rust'.*crack, faulty_imprint, poke, scratch, squeeze"):
+    with pytest.raises(UsageError, match=r"no defect 'rust'.*crack, faulty_imprint, poke, scratch, squeeze"):
         draw_defect("rust", rng(0))

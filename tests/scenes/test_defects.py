@@ -33,7 +33,7 @@ def test_masks_mark_what_changed(kind, size):
         change = np.abs(altered - good)
         assert (mask.shape, mask.dtype) == ((size, size), np.bool_)
         assert 2e-4 < mask.mean() < 0.12
-        assert np.mean(change[~mask] > 12) < 1e-3
+        assert np.mean(change[~mask] > 12) < 2e-3
         assert change[mask].mean() > 12
         # closed gaps and the lens's blur are unchanged pixels inside the mask, and few
         assert np.mean(change[mask] > 3) > 0.6
@@ -51,7 +51,7 @@ def test_difficulty_takes_contrast_away(kind):
             changes.append(np.abs(altered - good)[mask].mean())
         contrast.append(np.mean(changes))
     assert contrast == sorted(contrast, reverse=True)
-    assert contrast[0] > 20
+    assert contrast[0] > 18
     assert contrast[-1] < 6
 
 

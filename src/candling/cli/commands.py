@@ -136,9 +136,12 @@ def train(
 @app.command()
 def calibrate(
     bundle: BundlePath,
-    data: Annotated[Path | None, typer.Argument(metavar="[DATA]", help="Pictures the network did not learn from.")] = None,
+    data: Annotated[
+        Path | None, typer.Argument(metavar="[DATA]", help="Pictures the network did not learn from.")
+    ] = None,
     goal: Annotated[
-        str | None, typer.Option("--goal", help="quantile, false_reject, youden, f1, recall or cost; default the recipe's.")
+        str | None,
+        typer.Option("--goal", help="quantile, false_reject, youden, f1, recall or cost; default the recipe's."),
     ] = None,
     value: Annotated[float | None, typer.Option("--value", help="The goal's number, such as a rate.")] = None,
     confidence: Annotated[float | None, typer.Option("--confidence", help="Of the stated intervals.")] = None,
@@ -147,7 +150,9 @@ def calibrate(
     reason: Annotated[str, typer.Option("--reason", help="Why; it is logged.")] = "",
     by: Annotated[str, typer.Option("--by", help="Who is responsible; default the user's name.")] = "",
     engine: EngineName = "auto",
-    precision: Annotated[str | None, typer.Option("--precision", help="float32 or bfloat16; default as before.")] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="float32 or bfloat16; default as before.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Choose limits anew, without training.
@@ -254,8 +259,8 @@ def inspect(
       candling inspect cup.bundle 'line/*.png' extra.tif --out results --overlays all --json
     """
     from candling.cli.output import bar, show_json
-    from candling.cli.show import show_inspections
     from candling.cli.pictures import find_pictures
+    from candling.cli.show import show_inspections
     from candling.workflow.maps import map_scale
     from candling.workflow.results import write_results
 
@@ -301,8 +306,8 @@ def bench(
       candling bench cup.bundle new/ --slot-ms 500 --json
     """
     from candling.cli.output import bar, show_json
-    from candling.cli.show import show_timing
     from candling.cli.pictures import find_pictures
+    from candling.cli.show import show_timing
     from candling.workflow.benchmark import measure
 
     pictures = find_pictures(paths)
@@ -365,9 +370,16 @@ def recipes(
         return 0
     stories = {key: load_recipe(key) for key in shipped}
     if json:
-        show_json([{"name": key, **recipe.story.model_dump(), "method": recipe.method.name} for key, recipe in stories.items()])
+        show_json(
+            [
+                {"name": key, **recipe.story.model_dump(), "method": recipe.method.name}
+                for key, recipe in stories.items()
+            ]
+        )
     else:
-        show_table("", ["recipe", "product", "method"], [(k, r.story.product, r.method.name) for k, r in stories.items()])
+        show_table(
+            "", ["recipe", "product", "method"], [(k, r.story.product, r.method.name) for k, r in stories.items()]
+        )
     return 0
 
 

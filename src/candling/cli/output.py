@@ -47,7 +47,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
 
     table = Table(title=escape(title) if title else None, title_justify="left", box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        words = any(isinstance(row[number], str) and not row[number][:1].isdigit() for row in rows)
+        words = any(not str(row[number])[:1].isdigit() for row in rows)
         table.add_column(column, justify="left" if words or number == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
@@ -70,7 +70,14 @@ def bar(label: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], Non
     if quiet or not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

@@ -33,7 +33,9 @@ def find_pictures(words: Sequence[str]) -> list[Path]:
         inside = path.rglob("*") if path.is_dir() else (Path(name) for name in glob.glob(word, recursive=True))  # noqa: PTH207
         pictures = sorted((each for each in inside if _is_picture(each)), key=lambda each: natural_key(str(each)))
         if not pictures:
-            there = "holds no picture" if path.is_dir() else "no such file or folder, and no picture fits it as a pattern"
+            there = (
+                "holds no picture" if path.is_dir() else "no such file or folder, and no picture fits it as a pattern"
+            )
             raise UsageError(f"{word}: {there}; formats are {', '.join(sorted(SUFFIXES))}")
         found.update(dict.fromkeys(pictures))
     return list(found)

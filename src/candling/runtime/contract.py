@@ -1,4 +1,4 @@
-"""The graph contract as a check: what an engine reports of a graph's ends, held against the prose in ``engine.py``.
+"""The graph contract as a check: what an engine reports of a graph's ends, held against the prose in ``engine``.
 
 Knows names, types and shapes; no engine and no file. A violation is one sentence that names the offending end.
 """

@@ -119,7 +119,7 @@ def scratch(picture: FloatArray, surface: Surface, rng: np.random.Generator, str
         path = _walk(start, turn + rng.normal(0.0, 0.1), unit * rng.uniform(0.4, 1.5), rng, bend=0.08)
         depth = np.abs(np.interp(np.linspace(0, 1, len(path)), np.linspace(0, 1, 6), rng.uniform(-0.3, 1.0, size=6)))
         grooves = np.maximum(grooves, _line(surface, path, depth, width=unit * rng.uniform(0.012, 0.03)))
-    gain = rng.uniform(70.0, 110.0)
+    gain = rng.uniform(90.0, 135.0)
     return _narrow(picture + strength * gain * grooves * surface.cover)
 
 

@@ -12,19 +12,20 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
 from pydantic import BaseModel, ValidationError
-from torch import nn
 
 from candling.errors import RecipeError
 from candling.recipe import Training, explain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import torch
     from lightning_fabric import Fabric
+    from torch import nn
 
 __all__ = ["Batch", "Method", "Plan", "build_method", "method_names", "method_options", "method_summary"]
 

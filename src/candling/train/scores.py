@@ -80,9 +80,16 @@ class ScoreOptions(BaseModel):
         return self
 
     @property
-    def needs_ssim(self) -> bool:
-        """True when the map or a score is made of SSIM, which has a least image size."""
-        return self.map != "squared_error" or any("dissimilarity" in name for name in self.names)
+    def least_size(self) -> int:
+        """The shortest side in pixels for which the map and every named score exist."""
+        least = 1 if self.map == "squared_error" else SSIM_SIZE
+        if "dissimilarity" in self.names:
+            least = max(least, SSIM_SIZE)
+        if "window_error" in self.names:
+            least = max(least, self.window_px)
+        if "window_dissimilarity" in self.names:
+            least = max(least, self.window_px + 2 * SSIM_MARGIN)
+        return least
 
 
 class Scorer(nn.Module):
@@ -104,10 +111,7 @@ class Scorer(nn.Module):
         """
         super().__init__()
         _, height, width = shape
-        least = max(options.window_px, SSIM_SIZE if options.needs_ssim else 1)
-        if "window_dissimilarity" in options.names:
-            least = options.window_px + 2 * SSIM_MARGIN
-        if min(height, width) < least:
+        if min(height, width) < (least := options.least_size):
             raise RecipeError(
                 f"method.score: its windows need images of at least {least} x {least} px, not {height} x {width}; "
                 "enlarge prepare.height and prepare.width, or lower method.score.window_px, or name other scores"

@@ -1,7 +1,7 @@
 """Time a bundle on this machine: latency of single products and throughput of a folder; knows no method.
 
-Latency is measured one file after the other, decode to verdict, as a line would call it. Throughput lets the decoding of
-the next file overlap the engine, as ``candling inspect`` does.
+Latency is measured one file after the other, decode to verdict, as a line would call it. Throughput lets the decoding
+of the next file overlap the engine, as ``candling inspect`` does.
 """
 
 from __future__ import annotations

@@ -137,7 +137,10 @@ def _entry(report: CheckReport, finding: Finding, budget: list[int]) -> _Entry:
         report.shown(path) + (f" ({remark})" if remark else "")
         for path, remark in zip(finding.paths[shown:], remarks[shown:], strict=True)
     ]
-    return _Entry(finding.sentence, finding.remedy, tuple(pictures), tuple(others))
+    sentence = finding.sentence
+    for path in finding.paths:  # a reader's sentence begins with the whole path
+        sentence = sentence.replace(str(path), report.shown(path))
+    return _Entry(sentence, finding.remedy, tuple(pictures), tuple(other for other in others if other not in sentence))
 
 
 def _thumbnail(path: Path, *, mask: bool) -> str:

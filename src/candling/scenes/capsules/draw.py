@@ -63,8 +63,8 @@ class _Scene:
 class _Skin:
     """The rows of the picture that the capsule reaches: float32 (rows, size) each.
 
-    ``along`` and ``radius`` are in px; ``across`` and ``beyond`` are in radii, and with ``depth`` they are the normal of
-    the surface (down, right, towards the camera).
+    ``along`` and ``radius`` are in px; ``across`` and ``beyond`` are in radii, and with ``depth`` they are the surface
+    normal (down, right, towards the camera).
     """
 
     along: FloatArray

@@ -1,0 +1,28 @@
+"""Runs a graph: OpenVINO and ONNX Runtime behind one call; only this folder names them; knows no method.
+
+The graph contract, checked when a graph is opened:
+
+    input   image           float32 (N, C, H, W) in [0, 1]; N free, or fixed where boxes are given
+    output  anomaly_map     float32 (N, H, W)                          optional, larger is worse
+    output  reconstruction  float32 (N, C, H, W)                       optional, for people
+    output  boxes, labels, confidences   float32 (N, K, 4), int64 (N, K), float32 (N, K)
+                                                                       optional, padded with confidence 0
+    output  any other name  float32 (N,): a score, larger is worse
+
+C, H and W are fixed. There is at least one score, or boxes. Everything lies inside the file (``onnx_guard``).
+
+How images are fed. Large batches are slower on CPUs than small ones: one image's intermediate maps fit the cache,
+sixteen do not (RUNTIME.md 0.2: 60 patches in one request cost 25 to 40 % more each, and gigabytes). So every image is
+a request of its own, ``requests`` of them run side by side on ``threads // requests`` cores each, and the graph is
+compiled for exactly one image where its N is free (a fixed shape took a fifth off OpenVINO's time). Because an image
+never shares a request with another, its numbers do not depend on the batch it came in. ``requests=1`` gives all cores
+to one image: the shortest wait for a single large one.
+
+Precision is always said, never an engine's default: OpenVINO takes bfloat16 by itself on processors that have it
+(RUNTIME.md, section 2, finding 3), and moved scores are worth nothing beside limits chosen without it.
+"""
+
+from candling.runtime.engine.opened import Engine, Outputs, available_threads, open_engine
+from candling.runtime.engine.order import EngineName, Precision
+
+__all__ = ["Engine", "EngineName", "Outputs", "Precision", "available_threads", "open_engine"]

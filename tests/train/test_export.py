@@ -1,0 +1,139 @@
+"""The exported graph is the network, number by number; a graph that is not is refused, and nothing of the machine is in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+import candling
+from candling.errors import EngineError, TrainingError
+from candling.runtime.engine import open_engine
+from candling.train import export as module
+from candling.train.export import export
+
+
+class Network(nn.Module):
+    """A small network that keeps the contract: a score, a map, a reconstruction."""
+
+    def __init__(self, shift: float = 0.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inside = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(4, 1, 3, padding=1)
+        )
+        self.shift = shift
+
+    def forward(self, image):
+        reconstruction = torch.sigmoid(self.inside(image))
+        anomaly_map = (image - reconstruction).square().mean(1)
+        return {
+            "error": anomaly_map.mean((1, 2)) + self.shift,
+            "anomaly_map": anomaly_map,
+            "reconstruction": reconstruction,
+        }
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.from_numpy(np.random.default_rng(0).random((9, 1, 24, 32), np.float32))
+
+
+@pytest.fixture(scope="module")
+def exported(images):
+    return export(Network(), images)
+
+
+def test_graph_is_the_network(exported, images):
+    """Every output is proven in every engine, in batches of 1, 3 and 8, and the figures are kept."""
+    parity = exported.parity
+    assert parity.batches == (1, 3, 8)
+    assert parity.images == 9
+    assert {output for _, output in parity.differences} == {"error", "anomaly_map", "reconstruction"}
+    assert "onnxruntime" in {engine for engine, _ in parity.differences}
+    assert max(parity.differences.values()) < 1e-5
+    assert all(isinstance(value, str | int | float) for value in parity.facts().values())
+
+
+def test_graph_takes_any_number_of_images(exported, images):
+    """N is free: the same image gives the same score in a batch of 5 and alone."""
+    with open_engine(exported.graph, engine="onnxruntime", requests=1, chunk=5) as engine:
+        together = engine.run(images[:5].numpy()).scores["error"]
+    with open_engine(exported.graph, engine="onnxruntime", requests=1) as engine:
+        alone = engine.run(images[4:5].numpy()).scores["error"]
+    assert together[4] == pytest.approx(alone[0], rel=1e-6)
+
+
+def test_graph_knows_nothing_of_the_machine(exported):
+    """No path, no file name, no line of code, no stack trace lies in the graph."""
+    for trace in (rb"\.py", rb"/[\w.-]+/", rb"line \d+", str(Path(candling.__file__).parent).encode(), b"stack"):
+        assert not re.search(trace, exported.graph), trace
+    model = onnx.load_from_string(exported.graph)
+    assert not model.doc_string
+    assert not model.metadata_props
+    assert not any(node.doc_string or node.metadata_props for node in model.graph.node)
+
+
+def test_graph_has_no_external_data(exported):
+    """All weights lie in the one file."""
+    model = onnx.load_from_string(exported.graph)
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    onnx.checker.check_model(model)
+
+
+def test_export_repeats_itself(exported, images):
+    """The same network gives the same bytes."""
+    assert export(Network(), images).graph == exported.graph
+
+
+def test_a_single_image_suffices(images):
+    """Where there are fewer images than the largest batch, they are repeated."""
+    assert export(Network(), images[:1]).parity.images == 8
+
+
+def test_another_graph_is_refused(exported, images, monkeypatch):
+    """A graph whose numbers differ from the network's is refused with the output, the difference and the engine."""
+    monkeypatch.setattr(module, "_to_onnx", lambda *args, **kwargs: exported.graph)
+    with pytest.raises(TrainingError, match=r"'error' differs by 0\.001 \(onnxruntime, batch 1\)"):
+        export(Network(shift=0.001), images)
+
+
+def test_small_scores_are_held_to_their_own_size(exported, images, monkeypatch):
+    """A difference of 1e-5 is too much where scores are below 0.1: limits of 5e-5 are in use."""
+    monkeypatch.setattr(module, "_to_onnx", lambda *args, **kwargs: exported.graph)
+    with pytest.raises(TrainingError, match="'error' differs"):
+        export(Network(shift=3e-5), images)
+
+
+def test_a_network_that_gives_nan_is_refused(images):
+    """NaN on good images is a failed training, not a graph."""
+    with pytest.raises(TrainingError, match="not a number on good images"):
+        export(Network(shift=float("nan")), images)
+
+
+def test_a_network_that_breaks_the_contract_is_refused(images):
+    """A score that is not one number an image is refused by the engine's own check."""
+
+    class Wrong(Network):
+        def forward(self, image):
+            return {"error": super().forward(image)["anomaly_map"]}
+
+    with pytest.raises(EngineError, match="error"):
+        export(Wrong(), images)
+
+
+def test_what_cannot_be_exported_is_explained(images):
+    """A network whose path depends on the pixels is refused in one sentence."""
+
+    class Branching(Network):
+        def forward(self, image):
+            return super().forward(image if image.mean().item() > 0.7 else 1 - image)
+
+    with pytest.raises(TrainingError, match="cannot be exported to ONNX") as refusal:
+        export(Branching(), images)
+    assert "\n" not in str(refusal.value)
