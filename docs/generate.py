@@ -1,27 +1,27 @@
 """Write the generated parts of the documentation, or with ``--check`` tell whether they are up to date.
 
-Generated: docs/commands.md (from the commands' own help), docs/recipe.md (from the recipe's shape), docs/errors.md
-(from the error tree), and the tables between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in README.md and docs (from
-benchmarks/results/*.json). Checked besides: every local link leads somewhere.
+Generated: docs/commands.md (from the commands' own help), docs/recipe.md (from the recipe's shape and the methods'
+options), docs/errors.md (from the error tree), and the tables between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``
+in README.md and docs (from benchmarks/results/*.json). Checked besides: every local link leads somewhere.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pydantic import BaseModel
 from tables import TABLES
 
 from candling import errors, recipe
 from candling.cli import app
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+from candling.train.method import method_names, method_summary
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -34,8 +34,9 @@ def commands_page() -> str:
     """Give the command reference: each command's own help, word for word."""
     names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
     parts = [
-        "# Commands\n\nEvery command prints JSON with `--json` and returns 0 when done, 1 when something outside the\n"
-        "data failed, 2 for wrong usage, 3 when data or a bundle is refused, 130 when stopped by the user.\n"
+        "# Commands\n",
+        "Every command prints JSON with `--json`. It returns 0 when done, 1 when something outside the data failed,",
+        "2 for wrong usage, 3 when data or a bundle is refused, 130 when stopped by the user.\n",
     ]
     for name in names:
         text = _help(name)
@@ -63,14 +64,26 @@ def recipe_page() -> str:
     ]
     for name, model in tables:
         head = f"[[{name}]]" if name == "regions" else f"[{name}]"
-        parts += [f"## `{head}`\n", _first_line(model), "\n| key | default | meaning |\n|---|---|---|"]
-        meanings = _attributes(model)
-        for key, field in model.model_fields.items():
-            default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
-            parts.append(f"| `{key}` | {default} | {meanings.get(key, '')} |")
-        parts.append("")
-    parts.append("The options of each method stand in its own file and are listed by `candling methods --json`.\n")
+        parts += [f"## `{head}`\n", _first_line(model), "", *_key_table(model)]
+    parts.append("# The options of each method\n")
+    for name in method_names():
+        options = importlib.import_module(f"candling.train.methods.{name}").Options
+        parts += [f'## `[method]` with `name = "{name}"`\n', method_summary(name), "", *_key_table(options)]
     return "\n".join(parts)
+
+
+def _key_table(model: type[BaseModel], path: str = "") -> list[str]:
+    """Give the rows of one table and, after them, of the tables inside it."""
+    rows, inner = ["| key | default | meaning |", "|---|---|---|"], []
+    meanings = _attributes(model)
+    for key, field in model.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            inner += [f"`[method.{path}{key}]`: {meanings.get(key, '')}", ""]
+            inner += _key_table(type(field.default), f"{path}{key}.")
+            continue
+        default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+        rows.append(f"| `{key}` | {default} | {meanings.get(key, '')} |")
+    return [*rows, "", *inner]
 
 
 def _first_line(model: type[BaseModel]) -> str:

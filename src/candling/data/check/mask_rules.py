@@ -87,7 +87,7 @@ def _missing(looks: Sequence[ImageLook]) -> Iterator[Finding]:
     yield Finding(
         "mask_missing",
         Severity.WARNING,
-        f"{len(without)} of {len(defects)} defect {verb}, so the place of its defect is not measured",
+        f"{len(without)} of {len(defects)} defect {verb}, so it cannot be measured where the defect was seen",
         "draw the mask, or check that its name is <image>_mask.png",
         tuple(sample.path for sample in without),
         tuple(f"{sample.split} / {sample.label}" for sample in without),
