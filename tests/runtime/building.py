@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -62,8 +63,8 @@ def autoencoder(*, shape=SHAPE, widths=(8, 16), seed=0):
     rng = np.random.default_rng(seed)
     channels = [shape[0], *widths]
     nodes, tensors, last = [], {}, "image"
-    steps = [("Conv", a, b) for a, b in zip(channels, channels[1:], strict=False)]
-    steps += [("ConvTranspose", b, a) for a, b in zip(channels, channels[1:], strict=False)][::-1]
+    steps = [("Conv", a, b) for a, b in pairwise(channels)]
+    steps += [("ConvTranspose", b, a) for a, b in pairwise(channels)][::-1]
     for at, (kind, inner, outer) in enumerate(steps):
         sizes = (outer, inner, 3, 3) if kind == "Conv" else (inner, outer, 2, 2)
         tensors[f"w{at}"] = (rng.normal(size=sizes) / np.sqrt(9 * inner)).astype(np.float32)

@@ -207,8 +207,8 @@ import json, sys
 from pathlib import Path
 from candling.runtime.inspector import Inspector
 inspection = Inspector.load(Path({str(bundle.path)!r}), engine="onnxruntime").inspect_file(Path({str(picture)!r}))
-heavy = [name for name in ("torch", "lightning_fabric", "onnx", "onnxscript", "openvino", "scipy", "sklearn") if name in sys.modules]
-print(json.dumps([inspection.verdict.value, heavy]))
+heavy = sys.modules.keys() & {{"torch", "lightning_fabric", "onnx", "onnxscript", "openvino", "scipy", "sklearn"}}
+print(json.dumps([inspection.verdict.value, sorted(heavy)]))
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(run.stdout) == ["accept", []]

@@ -1,4 +1,4 @@
-"""The exported graph is the network, number by number; a graph that is not is refused, and nothing of the machine is in it."""
+"""The exported graph is the network, number by number, and says nothing of the machine; any other graph is refused."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@
 Whatever arrives, an inspection leaves: a frame that is missing, torn, of a foreign type or unreadable, a score that is
 no number, an engine that fails, each is a REJECT with its reason, never an accept and never an exception.
 
-    >>> inspector = Inspector.load(Path("capsule.bundle"))          # doctest: +SKIP
-    >>> inspection = inspector.inspect(frame, product="17")         # doctest: +SKIP
-    >>> inspection.verdict, inspection.reasons[0].text              # doctest: +SKIP
-    (<Verdict.REJECT: 'reject'>, 'whole: window_error 0.0411 above its limit 0.0386')
+    inspector = Inspector.load(Path("capsule.bundle"))
+    inspection = inspector.inspect(frame, product="17")     # uint8 (H, W)
+    inspection.verdict                                      # Verdict.REJECT
+    inspection.reasons[0].text                              # 'whole: window_error 0.0411 above its limit 0.0386'
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from candling.train.seeds import FINISH, STEP, VALIDATE, generator_for
 from candling.train.stopping import Stopped, Wish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from lightning_fabric import Fabric
@@ -264,10 +264,9 @@ class Loop:
                 sums[name] = sums.get(name, 0.0) + value * len(images)
         return {name: total / len(self.held_out) for name, total in sums.items()}
 
-    def in_order(self) -> Iterator[Batch]:
-        """Give every good image once, for a method's ``finish``."""
-        for number, (images, indices) in enumerate(self.good.in_order(self.training.batch_size)):
-            yield self._batch(images, indices, generator_for(self.training.seed, FINISH, number))
+    def in_order(self) -> Iterable[Batch]:
+        """Give every good image once, for a method's ``finish``, which may walk through them again."""
+        return _InOrder(self)
 
     def _write_row(self, training: Mapping[str, float]) -> None:
         row: dict[str, float] = {
@@ -331,6 +330,18 @@ class Loop:
         self.at.seconds += now - self._last
         self._last = now
         return now
+
+
+@dataclass(frozen=True)
+class _InOrder:
+    """Every good image in order; each walk begins anew and repeats the same numbers."""
+
+    loop: Loop
+
+    def __iter__(self) -> Iterator[Batch]:
+        loop, training = self.loop, self.loop.training
+        for number, (images, indices) in enumerate(loop.good.in_order(training.batch_size)):
+            yield loop._batch(images, indices, generator_for(training.seed, FINISH, number))  # noqa: SLF001 - its own
 
 
 def _explained(error: RuntimeError, images: int) -> Exception:

@@ -83,11 +83,14 @@ class Method(Protocol):
         ...
 
     def finish(self, batches: Iterable[Batch]) -> None:
-        """Fit what has no gradient, on all good training images: a density, a memory, a normalisation of the map."""
+        """Fit what has no gradient, on all good training images: a density, a memory, a normalisation of the map.
+
+        ``batches`` may be walked through more than once; each walk gives the same images in the same order.
+        """
         ...
 
     def graph(self) -> nn.Module:
-        """Give the network to export, in float32 on the CPU; it keeps the graph contract of ``runtime/engine.py``.
+        """Give the network to export, in float32 on the CPU; it keeps the graph contract of ``runtime/engine``.
 
         Its ``forward(image)`` returns a dict of named outputs.
         """

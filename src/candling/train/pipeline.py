@@ -244,7 +244,11 @@ def _alone_in(work: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise UsageError(f"{work}: another training works here; wait for it, or choose another --out") from error
-        yield
+        try:
+            yield
+        finally:
+            if not (work / checkpoint.NAME).is_file():  # nothing to go on from
+                _clear(work)
 
 
 def _clear(work: Path) -> None:

@@ -1,12 +1,12 @@
 """Score labelled images and choose limits from the scores; knows no disk beyond the images, and changes no bundle.
 
-Limits are chosen on what will judge: the exported graph, in the engine and precision it is run with, on images that went
-the way every image goes. They lie outside the graph, so they can be chosen again, for another goal or on other images,
-without training:
+Limits are chosen on what will judge: the exported graph, in the engine and precision it is run with, on images that
+went the way every image goes. They lie outside the graph, so they can be chosen again, for another goal or on other
+images, without training:
 
-    >>> predictor = Predictor.load(bundle)                                                          # doctest: +SKIP
-    >>> limits = calibrate(predictor, calibration_samples(samples, bundle.recipe), goal="quantile") # doctest: +SKIP
-    >>> replace_limits(bundle, limits, reason="new lamp", by="A. Keller")                           # doctest: +SKIP
+    predictor = Predictor.load(bundle)
+    limits = calibrate(predictor, calibration_samples(samples, bundle.recipe), goal="quantile")
+    bundle = replace_limits(bundle, limits, reason="new lamp", by="A. Keller")
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _import_openvino() -> ModuleType:
         import openvino
     except ImportError as error:
         raise MissingExtraError(
-            f"engine 'openvino' is not installed ({error}); run: pip install 'candling[openvino]'"
+            f"engine 'openvino' is not here ({error}); run: pip install 'candling[openvino]', or use 'onnxruntime'"
         ) from error
     finally:
         if blocked:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -19,7 +21,6 @@ from candling.runtime.onnx_guard import check_graph_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -52,10 +53,18 @@ class Outputs:
 
 
 def available_threads() -> int:
-    """Count the cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Count the cores this process may use: those it may run on, within the time a container grants it."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, math.ceil(_granted(Path("/sys/fs/cgroup/cpu.max")))))
+
+
+def _granted(limit: Path) -> float:
+    """Read a container's share of processor time in cores (cgroup v2: quota and period in microseconds, or "max")."""
+    try:
+        quota, period = limit.read_text(encoding="ascii").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return float(os.cpu_count() or 1)
 
 
 def open_engine(
@@ -91,9 +100,9 @@ def open_engine(
     beside = min(cores, _MOST_REQUESTS) if requests is None else requests
     if cores < 1 or beside < 1 or chunk < 1:
         raise EngineError(f"threads, requests and chunk must be at least 1; they are {cores}, {beside} and {chunk}")
-    order = Order(data, precision, cores, min(beside, cores), chunk, where)
     if precision not in ("float32", "bfloat16"):
         raise EngineError(f"no precision {precision!r}; there are float32 and bfloat16")
+    order = Order(data, precision, cores, min(beside, cores), chunk, where)
     if engine == "auto":
         engine = "openvino" if importlib.util.find_spec("openvino") else "onnxruntime"
     if engine == "openvino":
