@@ -4,7 +4,7 @@
 
 Both sides read the same PNG files, run the same architecture and weigh the same comparison (squared error and SSIM
 with its map), each in processes of its own, in turn, with the same allocator setting. The eager side decodes with
-OpenCV, runs batches of 1 or 8 (the faster one counts) in float32, and takes SSIM from scikit-image (Gaussian window, float32).
+OpenCV, runs batches of 1 or 8 (the faster one counts) in float32, and takes SSIM from scikit-image (Gaussian window).
 Without ``--bundle`` the published capsule recipe is trained for a few seconds first: speed does not depend on weights.
 """
 

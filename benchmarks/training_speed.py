@@ -3,20 +3,22 @@
     python benchmarks/training_speed.py [--data FOLDER] [--steps N] [--rounds N] [--threads N]
 
 Both sides train the network of recipes/capsules.toml (512 x 512 grey, batch 16) on the same images in the same order,
-from the same initial weights, with the same augmentation (none) and the same seeds. Plain is PyTorch as it comes: float32, images and
-weights NCHW, Adam, the system's allocator. candling is what ``candling train`` does, measured precision included. Each
-side runs in a process of its own, and the sides take turns, so that other work on the machine meets both.
-Without --data the images are drawn.
+from the same initial weights and with the same seeds. Plain is PyTorch as it comes: float32, images and weights NCHW,
+Adam, the system's allocator. candling is what ``candling train`` does, measured precision included. Each side runs in a
+process of its own, and the sides take turns, so that other work on the machine meets both. Without --data the images
+are drawn.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 
@@ -52,7 +54,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=30, help="updates of each run")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each side")
     parser.add_argument("--threads", type=int, default=2, help="processor threads of each run")
-    parser.add_argument("--side", choices=("plain", "candling", "plain_float32_seed"), help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=("plain", "candling"), help=argparse.SUPPRESS)
     parser.add_argument("--frames", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -80,10 +82,8 @@ def load_frames(data: Path | None) -> np.ndarray:
 def run_side(name: str, frames: Path, arguments: argparse.Namespace) -> dict:
     command = [sys.executable, __file__, "--side", name, "--frames", str(frames)]
     command += ["--steps", str(arguments.steps), "--threads", str(arguments.threads)]
-    environment = {"OMP_NUM_THREADS": str(arguments.threads)}
-    import os
-
-    answer = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return json.loads(answer.stdout.splitlines()[-1])
 
 
@@ -117,27 +117,28 @@ def train_plain(frames: np.ndarray, steps: int) -> dict:
     generator_for(SEED, START)
     plan = Plan((1, 512, 512), chosen.training, open_fabric("float32", accelerator="cpu"))
     method = build_method(chosen.method.name, chosen.method.options, plan)
-    network = method.graph_source() if hasattr(method, "graph_source") else method._network
+    network = method.networks["network"].module
     network.to(memory_format=torch.contiguous_format).train()
     adam = torch.optim.Adam(
         network.parameters(), lr=chosen.training.learning_rate, weight_decay=chosen.training.weight_decay
     )
     images = PreparedSet(frames)
-    seconds, losses = [], []
+    seconds, processor, losses = [], [], []
     while len(losses) < steps:
-        for batch, _ in images.batches(len(losses) // 13, seed=SEED, batch_size=16):
+        for scaled, _ in images.batches(len(losses) // 13, seed=SEED, batch_size=16):
             generator_for(SEED, STEP, len(losses))
-            began = time.perf_counter()
-            batch = batch.contiguous()
+            began, used = time.perf_counter(), time.process_time()
+            batch = scaled.contiguous()
             loss = (network(batch) - batch).square().mean()
             adam.zero_grad()
             loss.backward()
             adam.step()
             losses.append(loss.item())
             seconds.append(time.perf_counter() - began)
+            processor.append(time.process_time() - used)
             if len(losses) == steps:
                 break
-    return answer(seconds, losses, len(batch), "float32")
+    return answer(seconds, processor, losses, size=len(batch), precision="float32")
 
 
 def train_candling(frames: np.ndarray, steps: int) -> dict:
@@ -147,50 +148,46 @@ def train_candling(frames: np.ndarray, steps: int) -> dict:
     keep_large_buffers()
     from candling.train.data import PreparedSet
     from candling.train.fit import fit
+    from candling.train.method import build_method
+    from candling.train.precision import choose_precision
     from candling.train.progress import Silent
 
-    seconds, losses, sums = [], [], [0.0]
+    seconds, processor, losses, sums = [], [], [], [0.0]
 
-    class Enough(Exception):
+    class EnoughError(Exception):
         pass
 
     class Watch(Silent):
-        last = 0.0
+        last = used = 0.0
 
         def stand(self, standing):
             now = standing.seconds
             seconds.append(now - self.last)
             self.last = now
+            processor.append(time.process_time() - self.used)
+            self.used = time.process_time()
             if standing.epoch_step == 1:
                 sums[0] = 0.0
             total = standing.losses["loss"] * standing.epoch_step
             losses.append(total - sums[0])
             sums[0] = total
             if len(losses) == steps:
-                raise Enough
+                raise EnoughError
 
     images = PreparedSet(frames)
-    with tempfile.TemporaryDirectory() as work:
-        try:
-            fit(
-                recipe("auto"),
-                images,
-                PreparedSet(frames[:16]),
-                work=Path(work),
-                data="-",
-                progress=Watch(),
-                accelerator="cpu",
-            )
-        except Enough:
-            pass
-    return answer(seconds, losses, 16, "auto")
+    choice = choose_precision(recipe("auto"), images, build=build_method, progress=Silent(), accelerator="cpu")
+    chosen = recipe(choice.chosen)
+    with tempfile.TemporaryDirectory() as work, suppress(EnoughError):
+        fit(chosen, images, PreparedSet(frames[:16]), work=Path(work), data="-", progress=Watch(), accelerator="cpu")
+    return {**answer(seconds, processor, losses, size=16, precision=choice.chosen), "measured": choice.as_numbers()}
 
 
-def answer(seconds: list[float], losses: list[float], size: int, precision: str) -> dict:
+def answer(seconds: list[float], processor: list[float], losses: list[float], *, size: int, precision: str) -> dict:
     import resource
 
     return {
         "images_per_second": size / median(seconds[WARM:]),
+        "processor_seconds_per_image": median(processor[WARM:]) / size,
         "losses": losses,
         "precision": precision,
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -199,6 +196,7 @@ def answer(seconds: list[float], losses: list[float], size: int, precision: str)
 
 def figures(runs: dict[str, list[dict]], arguments: argparse.Namespace) -> dict:
     speed = {name: [run["images_per_second"] for run in some] for name, some in runs.items()}
+    work = {name: median(run["processor_seconds_per_image"] for run in some) for name, some in runs.items()}
     plain, ours = (np.array(runs[name][0]["losses"]) for name in ("plain", "candling"))
     tail = slice(len(plain) // 2, None)
     return {
@@ -207,8 +205,12 @@ def figures(runs: dict[str, list[dict]], arguments: argparse.Namespace) -> dict:
         "threads": arguments.threads,
         "images_per_second": {name: median(some) for name, some in speed.items()},
         "images_per_second_runs": speed,
+        "processor_seconds_per_image": work,
+        "processor_ratio": work["plain"] / work["candling"],
         "ratio": median(speed["candling"]) / median(speed["plain"]),
         "ratio_by_round": [ours / plain for ours, plain in zip(speed["candling"], speed["plain"], strict=True)],
+        "precision": {name: sorted({run["precision"] for run in some}) for name, some in runs.items()},
+        "precision_measurement": runs["candling"][0]["measured"],
         "peak_memory_mb": {name: median(run["peak_memory_mb"] for run in some) for name, some in runs.items()},
         "loss_relative_difference": {
             "median": float(np.median(np.abs(ours - plain) / plain)),

@@ -99,7 +99,7 @@ def _inspect(figures: Results) -> list[str]:
 
 
 def _training(figures: Results) -> list[str]:
-    ours, theirs = figures["candling"]["images_per_second"], figures["plain"]["images_per_second"]
+    ours, theirs = figures["images_per_second"]["candling"], figures["images_per_second"]["plain"]
     reached = f"{ours:.0f} images/s, {figures['ratio']:.1f} times"
     return [f"| training, capsule autoencoder | {reached} | 2 times | plain float32 PyTorch {theirs:.0f} images/s |"]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["bar", "console", "remark", "show_json", "show_table"]
+__all__ = ["bar", "console", "remark", "say", "show_json", "show_table"]
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -52,6 +52,13 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console().print(table)
+
+
+def say(sentence: str) -> None:
+    """Print one line of the result."""
+    from rich.markup import escape
+
+    console().print(escape(sentence))
 
 
 def remark(sentence: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from candling.cli.output import remark, show_table
+from candling.cli.output import remark, say, show_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,14 +77,13 @@ def show_limits(bundle: Bundle) -> None:
 def show_check(report: CheckReport) -> None:
     """Show every finding with its first files and its remedy."""
     for finding in report.findings:
-        remark("")
         paths = [report.shown(path) for path in finding.paths]
         more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
-        show_table("", [f"{finding.severity.value}: {finding.sentence}"], [])
+        say(f"{finding.severity.value}: {finding.sentence}")
         if paths:
-            show_table("", [f"  {', '.join(paths[:MOST_PATHS])}{more}"], [])
-        show_table("", [f"  {finding.remedy}"], [])
-    show_table("", [report.summary()], [])
+            say(f"    {', '.join(paths[:MOST_PATHS])}{more}")
+        say(f"    remedy: {finding.remedy}")
+    say(report.summary())
 
 
 def show_evaluation(evaluation: Evaluation, report: Path) -> None:

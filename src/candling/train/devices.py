@@ -16,7 +16,7 @@ from candling.errors import MissingExtraError
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["Precision", "open_fabric", "world_size"]
+__all__ = ["Precision", "is_first", "open_fabric", "world_size"]
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -26,6 +26,11 @@ _FABRIC_NAME = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 def world_size() -> int:
     """Say how many processes train together."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+
+
+def is_first() -> bool:
+    """Tell whether this is the one process that speaks and writes."""
+    return world_size() == 1 or os.environ.get("RANK", "0") == "0"
 
 
 def open_fabric(precision: Precision = "float32", *, accelerator: str = "auto", alone: bool = False) -> Fabric:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from candling.errors import TrainingError
 from candling.train import checkpoint, curves
-from candling.train.devices import open_fabric
+from candling.train.devices import is_first, open_fabric
 from candling.train.loop import Loop
 from candling.train.method import Method, Plan, build_method
 from candling.train.precision import Builder, PrecisionChoice, choose_precision
@@ -106,7 +106,7 @@ def fit(
         DiskError: the final state cannot be written (a checkpoint on the way only warns).
         Stopped: Ctrl-C or SIGTERM; the state is on disk.
     """
-    progress = progress or Silent()
+    progress = progress if progress is not None and is_first() else Silent()
     path = work / checkpoint.NAME
     key = training_key(recipe, data)
     stored = _stored(path, key) if resume and path.is_file() else None

@@ -77,7 +77,7 @@ class Gradients(nn.Module):
     def _along(self, grey: Tensor) -> Tensor:
         """Give the gradient's part along each direction: (N, 1, H, W) to (N, 8, H, W), at least 0."""
         gradient = F.conv2d(F.pad(grey, (_REACH,) * 4, mode="replicate"), self.slopes)
-        steepness = (gradient.square().sum(dim=1, keepdim=True) + 1e-8).sqrt()
+        steepness = gradient.square().sum(dim=1, keepdim=True).sqrt()
         return F.relu(F.conv2d(gradient, self.headings) - _NARROWNESS * steepness)
 
     def _described(self, cells: Tensor) -> Tensor:

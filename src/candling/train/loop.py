@@ -252,7 +252,7 @@ class Loop:
             self.at.ended = "no improvement"
         elif self.at.epoch >= self.training.epochs:
             self.at.ended = "epochs"
-        elif self._out_of_time():
+        elif self._any(self._out_of_time()):
             self.at.ended = "minutes"
 
     def _validate(self) -> dict[str, float]:

@@ -20,7 +20,7 @@ from candling import __version__
 from candling.data.samples import SampleSet, content_hash, load_samples, split_hold_out, training_samples
 from candling.decide.limits import LABELLED_GOALS
 from candling.disk import new_folder
-from candling.errors import OutputExistsError, UsageError
+from candling.errors import DiskError, OutputExistsError, UsageError
 from candling.recipe import Recipe, Training, explain
 from candling.runtime.bundle import Bundle, Card, DataFacts, LimitsFile, load_bundle, save_bundle
 from candling.runtime.engine import open_engine
@@ -28,7 +28,7 @@ from candling.runtime.predictor import Predictor
 from candling.train import checkpoint, curves
 from candling.train.allocator import keep_large_buffers
 from candling.train.data import PreparedSet, prepare_set, resolve_prepare
-from candling.train.devices import world_size
+from candling.train.devices import is_first, world_size
 from candling.train.export import BATCHES, Exported, export
 from candling.train.facts import hardware, versions
 from candling.train.fit import Fitted, fit
@@ -86,7 +86,7 @@ def train_bundle(
         DiskError: writing failed.
         Stopped: Ctrl-C or SIGTERM; the state is on disk.
     """
-    progress = progress or Silent()
+    progress = progress if progress is not None and is_first() else Silent()
     _refuse_existing(out, overwrite=overwrite)
     recipe = _with_budget(recipe, minutes=minutes, epochs=epochs, seed=seed)
     keep_large_buffers()
@@ -236,10 +236,14 @@ def _alone_in(work: Path) -> Iterator[None]:
     except ImportError:  # not a Unix: two trainings in one folder remain the user's care
         yield
         return
-    if os.environ.get("LOCAL_RANK", "0") != "0":
+    if not is_first():
         yield
         return
-    with (work / "lock").open("w") as lock:
+    try:
+        lock = (work / "lock").open("w")
+    except OSError as error:
+        raise DiskError(f"{work}: cannot be written: {error.strerror or error}; choose another --out") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

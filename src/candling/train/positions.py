@@ -83,7 +83,7 @@ def distance(maps: Tensor, mean: Tensor, whiten: Tensor) -> Tensor:
     count, size, height, width = maps.shape
     vectors = (maps - mean).permute(2, 3, 1, 0).reshape(height * width, size, count)
     squares = (whiten @ vectors).square().mean(dim=1)
-    return (squares + 1e-12).sqrt().reshape(height, width, count).permute(2, 0, 1)
+    return squares.sqrt().reshape(height, width, count).permute(2, 0, 1)
 
 
 def smooth_three(maps: Tensor) -> Tensor:

@@ -67,3 +67,10 @@ def test_products_that_do_not_fit_are_refused():
         draw(np.zeros(3, bool), ["a", "b"], rounds=1, rng=np.random.default_rng(0))
     with pytest.raises(UsageError, match="at least one round"):
         draw(np.zeros(3, bool), None, rounds=0, rng=np.random.default_rng(0))
+
+
+def test_a_value_of_nothing_is_no_certainty():
+    """A metric that is 0 in every round has an upper end above 0, as a perfect one has a lower end below 1."""
+    interval = interval_of(0.0, np.zeros(100), independent=23, confidence=0.95)
+    assert (interval.value, interval.low) == (0.0, 0.0)
+    assert round(interval.high, 3) == 0.148

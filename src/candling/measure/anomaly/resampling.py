@@ -65,7 +65,7 @@ def interval_of(value: float, draws: NDArray[np.float64], *, independent: int, c
     A perfect value repeats itself in every round, and an interval of no width would claim certainty. Then the lower end
     is the Clopper-Pearson bound for ``independent`` hits of as many trials. For the area under the ROC curve this is
     exact: pair that many good with as many defective images, each once, and every pair is an independent trial that a
-    perfect ranking wins. For other metrics it is a stand-in of the right size.
+    perfect ranking wins. For other metrics it is a stand-in of the right size. A value of 0 in every round is its mirror.
 
     Args:
         value: on all data.
@@ -85,6 +85,8 @@ def interval_of(value: float, draws: NDArray[np.float64], *, independent: int, c
     kept = draws[~np.isnan(draws)]
     if value >= 1.0 and (not kept.size or kept.min() >= 1.0):
         return Interval(value, clopper_pearson(independent, independent, confidence=confidence).low, 1.0)
+    if value <= 0.0 and (not kept.size or kept.max() <= 0.0):
+        return Interval(value, 0.0, clopper_pearson(0, independent, confidence=confidence).high)
     if not kept.size:
         return Interval(value, 0.0, 1.0)
     low, high = np.quantile(kept, [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0])

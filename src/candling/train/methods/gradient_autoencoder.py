@@ -36,6 +36,9 @@ __all__ = ["GradientAutoencoder", "Options", "build"]
 TARGET_RANGE = 8.0
 """Standardised descriptors beyond this many spreads count no further while training: a speck of dust is no lesson."""
 
+LEAST_VARIANCE = 1e-8
+"""A descriptor that no good image varies is compared in units of the root of this."""
+
 CHANGED = 0.03
 """A pixel counts as spoiled when it moved by more than this."""
 
@@ -97,7 +100,8 @@ class Observed(nn.Module):
 
 def _sharpness(variance: Tensor) -> Tensor:
     """Take one over the spread, half of it from around the position, half from the whole surface."""
-    return (0.5 * smooth_three(variance) + 0.5 * variance.mean(dim=(2, 3), keepdim=True) + 1e-8).rsqrt()
+    near, whole = smooth_three(variance), variance.mean(dim=(2, 3), keepdim=True)
+    return (0.5 * near + 0.5 * whole).clamp(min=LEAST_VARIANCE).rsqrt()
 
 
 class Comparison(nn.Module):
