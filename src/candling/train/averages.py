@@ -80,7 +80,7 @@ class MovingAverage(nn.Module):
         step = 1.0 - min(self.most, updates / (updates + 10.0))
         mine, theirs = list(self.network.state_dict().values()), list(network.state_dict().values())
         moving = [index for index, value in enumerate(mine) if value.is_floating_point()]
-        torch._foreach_lerp_([mine[i] for i in moving], [theirs[i] for i in moving], step)  # noqa: SLF001 - as optimisers do
+        torch._foreach_lerp_([mine[i] for i in moving], [theirs[i] for i in moving], step)
         for index in set(range(len(mine))) - set(moving):
             mine[index].copy_(theirs[index])
         self.updates.add_(1)

@@ -1,8 +1,8 @@
-"""Gradient-descriptor maps of an image: how much edge runs in which direction, and how bright and how rough; learns nothing.
+"""Descriptor maps of an image: how much edge runs in which direction, how bright, how rough; learns nothing.
 
-Directions are those of the gradient, so a thin scratch, a dent's shading and a torn thread all leave their mark although
-their grey values may be ordinary. A pixel's share in a direction follows the angle to it softly, so a picture that is
-turned by an eighth of a circle gives the same maps, turned, with the directions moved on by one.
+Directions are those of the gradient, so a thin scratch, a dent's shading and a torn thread all leave their mark though
+their grey values may be ordinary. A pixel's share in a direction follows the angle to it softly: a picture turned by a
+quarter of a circle gives the same maps, turned, with the directions moved on by two.
 """
 
 from __future__ import annotations

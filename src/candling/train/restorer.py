@@ -53,7 +53,9 @@ class Restorer(nn.Module):
         )
         self.middle = nn.Sequential(_stage(w[3] + 2, middle, kernel=1), _stage(middle, w[3]))
         self.up = nn.ModuleList(
-            nn.Sequential(_stage(w[level + 1] + self.skipping[level] * w[level] + 2, w[level]), _stage(w[level], w[level]))
+            nn.Sequential(
+                _stage(w[level + 1] + self.skipping[level] * w[level] + 2, w[level]), _stage(w[level], w[level])
+            )
             for level in (2, 1, 0)
         )
         self.fine, self.coarse = nn.Conv2d(w[0], size, 1), nn.Conv2d(w[1], size, 1)
@@ -62,7 +64,9 @@ class Restorer(nn.Module):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)  # type: ignore[arg-type]
         for level in range(4):
-            self.register_buffer(f"place{level}", _places(height >> (level + 2), columns >> (level + 2)), persistent=False)
+            self.register_buffer(
+                f"place{level}", _places(height >> (level + 2), columns >> (level + 2)), persistent=False
+            )
 
     def forward(self, image: Tensor) -> Restored:
         """Restore (N, C, H, W), given and answered as deviation from the mean good image."""
