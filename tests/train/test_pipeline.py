@@ -103,6 +103,7 @@ def test_the_card_tells_the_story(bundle):
     assert card.method == "autoencoder"
     assert card.data.counts == {"fit": 14, "held_out": 6}
     assert card.seeds == {"training": 0}
+    assert "sigma 1.5" in card.scores["ssim"]
     assert card.training["epochs"] == 3
     assert card.training["updates"] == 3 * 4
     assert card.training["ended"] == "epochs"

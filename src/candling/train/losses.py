@@ -17,6 +17,7 @@ from torch import Tensor
 from candling.train.windows import gaussian_taps, smooth_valid
 
 __all__ = [
+    "SSIM_DEFINITION",
     "SSIM_MARGIN",
     "SSIM_SIZE",
     "ReconstructionLoss",
@@ -25,6 +26,12 @@ __all__ = [
     "ssim",
     "ssim_map",
 ]
+
+SSIM_DEFINITION = (
+    "11 x 11 Gaussian of sigma 1.5, weights normalised to 1, population moments, constants (0.01)^2 and (0.03)^2 for "
+    "the data range 1, valid positions only, mean over positions and then channels, not clipped"
+)
+"""What a bundle's card says of its SSIM, so that a limit is never compared with another variant's score."""
 
 SSIM_SIZE = 11
 """Rows and columns of the SSIM window; a smaller image has no SSIM."""

@@ -32,11 +32,12 @@ from candling.train.devices import is_first, world_size
 from candling.train.export import BATCHES, Exported, export
 from candling.train.facts import hardware, versions
 from candling.train.fit import Fitted, fit
+from candling.train.losses import SSIM_DEFINITION
 from candling.train.progress import Progress, Silent
 from candling.workflow.calibrate import calibrate, calibration_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 __all__ = ["train_bundle", "work_folder"]
@@ -207,9 +208,18 @@ def _card(
             **precision,
         },
         parity=exported.parity.facts(),
+        scores=_score_notes(exported.parity.scales),
         precision=limits.precision,
         engine=limits.engine,
     )
+
+
+def _score_notes(outputs: Iterable[str]) -> dict[str, str]:
+    """Say what the scores were computed from, for whoever compares limits of two bundles."""
+    notes = {"image": "values divided by prepare.white, or else the largest of the frame's type, clipped to [0, 1]"}
+    if any("dissimilarity" in name for name in outputs):
+        notes["ssim"] = SSIM_DEFINITION
+    return notes
 
 
 def _with_budget(recipe: Recipe, *, minutes: float | None, epochs: int | None, seed: int | None) -> Recipe:

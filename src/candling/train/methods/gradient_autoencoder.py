@@ -3,8 +3,8 @@
 Where an autoencoder of pixels asks whether a grey value is right, this one asks whether edges run where they should. It
 restores spoiled good images: the picture, for people, and descriptors of the gradients around each position
 (``gradients.py``). The difference between the descriptors of an image and the restored ones is measured against what
-good images leave at that position (``positions.py``), so that a printed edge is forgiven what it always does. Nothing in
-it was trained on other pictures.
+good images leave at that position (``positions.py``), so a printed edge is forgiven what it always does. Nothing in it
+was trained on other pictures.
 """
 
 from __future__ import annotations
