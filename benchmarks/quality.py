@@ -11,6 +11,7 @@ principal component reconstruction of the whole picture, same image score.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -107,12 +108,12 @@ def main() -> None:
 
 
 def digest(recipe: str) -> str:
-    from candling.recipe import dump_recipe, load_recipe
+    from candling.recipe import Story, dump_recipe, load_recipe
 
     if recipe == "pca":
         return ""
-    learned = load_recipe(recipe).model_copy(update={"story": None})
-    return hashlib.sha256(repr(learned).encode() + (dump_recipe.__name__).encode()).hexdigest()[:12]
+    text = dump_recipe(load_recipe(recipe).model_copy(update={"story": Story(product="any")}))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def runs() -> list[dict[str, Any]]:
@@ -125,7 +126,10 @@ def already(run: dict[str, Any]) -> bool:
 
 
 def keep(run: dict[str, Any]) -> None:
-    record("quality", {"runs": [*runs(), run]})
+    """Add one run to the file; several processes may measure side by side."""
+    with Path(tempfile.gettempdir(), "candling-quality.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record("quality", {"runs": [*runs(), run]})
 
 
 if __name__ == "__main__":

@@ -85,14 +85,16 @@ def test_the_scale_is_cross_fitted(count):
 
 
 def test_unseen_good_images_are_usual():
-    """New good images measure about 0 with spread 1; without cross-fitting they would look unusual."""
+    """New good images measure about 0 with spread 1, though those the Gaussian was fitted to measure much less."""
     shape = (12, 6, 6)
-    positions = fitted(good(40, shape=shape), PositionOptions())
-    fresh = positions(good(200, seed=1, shape=shape))
-    assert abs(float(fresh.mean())) < 0.35
-    assert 0.7 < float(fresh.std()) < 1.4
-    seen = positions(good(40, shape=shape))
-    assert seen.mean() < fresh.mean() - 0.2
+    maps = torch.randn((24, *shape), generator=torch.Generator().manual_seed(0))
+    positions = fitted(maps, PositionOptions(shrink=1.0))
+    fresh = positions(torch.randn((200, *shape), generator=torch.Generator().manual_seed(1)))
+    assert (
+        -0.7 < float(fresh.mean()) < 0.2
+    )  # a little below 0: one third of few images is missed when they are left out
+    assert 0.7 < float(fresh.std()) < 1.3
+    assert positions(maps).mean() < fresh.mean() - 0.15
 
 
 def test_batches_do_not_matter():

@@ -23,7 +23,6 @@ CELLS = (4, 8)
 
 _REACH = 3
 _NARROWNESS = 0.7  # a gradient counts in a direction up to acos 0.7 = 46 degrees from it: each in two, none lost
-_CENTRE = 0.5
 
 
 def descriptor_size(channels: int) -> int:
@@ -58,14 +57,18 @@ class Gradients(nn.Module):
             float32 (N, n, H / 4, W / 4) and (N, n, H / 8, W / 8), n = 16 + 2 C: the roots of the gradient along each
             direction (fine, then at half size), the mean of each channel, and its spread.
         """
-        shifted = image - _CENTRE  # spreads do not see a shift; near 0 their two squares cancel less
-        grey = shifted.mean(dim=1, keepdim=True)
+        grey = image.mean(dim=1, keepdim=True)
+        mean = F.avg_pool2d(image, 4)
+        rest = image - F.interpolate(mean, scale_factor=4.0, mode="nearest")
+        # the variance inside a cell and, for slow shades, of the cell among its neighbours; the usual difference of two
+        # squares cancels in float32 on smooth bright places, where the engines then disagree
+        variance = F.avg_pool2d(rest.square(), 4) + (mean - _smooth_three(mean)).square()
         cells = torch.cat(
             (
                 F.avg_pool2d(self._along(grey), 4),
                 F.avg_pool2d(self._along(F.avg_pool2d(grey, 2)), 2),
-                F.avg_pool2d(shifted, 4),
-                F.avg_pool2d(shifted.square(), 4),
+                mean,
+                variance,
             ),
             dim=1,
         )
@@ -81,6 +84,9 @@ class Gradients(nn.Module):
         return F.relu(F.conv2d(gradient, self.headings) - _NARROWNESS * steepness)
 
     def _described(self, cells: Tensor) -> Tensor:
-        along, mean, squares = cells.split((2 * DIRECTIONS, self.channels, self.channels), dim=1)
-        spread = ((squares - mean.square()).clamp(min=0.0) + 1e-6).sqrt()
-        return torch.cat(((along + 1e-5).sqrt(), mean, spread), dim=1)
+        along, mean, variance = cells.split((2 * DIRECTIONS, self.channels, self.channels), dim=1)
+        return torch.cat(((along + 1e-5).sqrt(), mean, (variance + 1e-5).sqrt()), dim=1)
+
+
+def _smooth_three(maps: Tensor) -> Tensor:
+    return F.avg_pool2d(maps, 3, 1, padding=1, count_include_pad=False)

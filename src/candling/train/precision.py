@@ -86,9 +86,12 @@ def choose_precision(
     build: Builder,
     progress: Progress,
     accelerator: str = "auto",
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] | None = None,
 ) -> PrecisionChoice:
-    """Follow the recipe, or measure when it says "auto" and the processor knows bfloat16."""
+    """Follow the recipe, or measure when it says "auto" and the processor knows bfloat16.
+
+    On a CPU the time of the process counts, so that other work on the machine does not decide; elsewhere real time.
+    """
     if recipe.training.precision != "auto":
         return PrecisionChoice(recipe.training.precision, "the recipe says so")
     fabric = open_fabric("float32", accelerator=accelerator, alone=True)
@@ -97,6 +100,8 @@ def choose_precision(
     if world_size() > 1:  # ranks that measured differently would wait for each other for ever
         chosen: Precision = "bfloat16" if fabric.device.type == "cuda" else "float32"
         return PrecisionChoice(chosen, "the rule for several processes, unmeasured")
+    if clock is None:
+        clock = time.process_time if fabric.device.type == "cpu" else time.perf_counter
     progress.stage("measuring whether bfloat16 is faster and as good")
     half = open_fabric("bfloat16", accelerator=accelerator, alone=True)
     return _measure([_Copy(recipe, one, build) for one in (fabric, half)], recipe, good, clock)

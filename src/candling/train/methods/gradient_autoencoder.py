@@ -49,8 +49,8 @@ class Options(BaseModel):
     Attributes:
         width: channels of the network at a quarter of the size; up to four times as many below.
         middle: channels of its narrowest place, at 1/32 of the size.
-        skips: where encoder and decoder are connected besides: at 1/8, at 1/16, both or nowhere. Fewer connections
-            restore less well and copy fewer defects.
+        skips: where encoder and decoder are connected besides: at 1/8, at 1/16, both or nowhere. With 1/8 it learns
+            faster to copy defects such as cracks than to restore what they cover.
         emphasis: a spoiled place weighs one plus this in the loss.
         picture: weight of the restored picture beside the two descriptor maps.
         average: the exported weights are a moving average with at most this share of the old; 0 takes the last.
@@ -67,7 +67,7 @@ class Options(BaseModel):
 
     width: int = Field(default=32, ge=4, le=256)
     middle: int = Field(default=64, ge=1, le=1024)
-    skips: tuple[Literal[8, 16], ...] = Field(default=(8, 16), strict=False)
+    skips: tuple[Literal[8, 16], ...] = Field(default=(16,), strict=False)
     emphasis: float = Field(default=10.0, ge=0)
     picture: float = Field(default=0.3, ge=0)
     average: float = Field(default=0.99, ge=0, lt=1)
@@ -137,7 +137,8 @@ class Comparison(nn.Module):
             for positions, values in zip(self.positions, residuals, strict=True)
         ]
         fine, coarse = sum(maps[2::2], maps[0]), sum(maps[3::2], maps[1])
-        small = fine + F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        both = fine + F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+        small = both / len(maps)  # in spreads of one map, whatever is compared
         small = small[:, :, : -(-height // CELLS[0]), : -(-width // CELLS[0])]
         large = F.interpolate(small, scale_factor=float(CELLS[0]), mode="bilinear", align_corners=False)
         reconstruction = picture[:, :, :height, :width].clamp(0.0, 1.0)
