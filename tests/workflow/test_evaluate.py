@@ -75,7 +75,7 @@ class FakeInspector:
         self.limits = {("whole", "brightest"): Limit(high=0.5, typical=0.25)}
         self.engine = SimpleNamespace(name="onnxruntime", precision="float32", input_shape=(1, 32, 32))
 
-    def inspect(self, frame, *, product="", reconstructions=False):  # noqa: ARG002 - there are none
+    def inspect(self, frame, *, product="", reconstructions=False):
         values = frame.astype(np.float32) / 255
         score = float(values.max())
         limit = self.limits["whole", "brightest"]

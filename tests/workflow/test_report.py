@@ -47,7 +47,7 @@ class Page(HTMLParser):
         self.tags.append((tag, dict(attrs)))
         self._inside = tag
 
-    def handle_endtag(self, tag):  # noqa: ARG002 - whichever it is
+    def handle_endtag(self, tag):
         self._inside = ""
 
     def handle_data(self, data):

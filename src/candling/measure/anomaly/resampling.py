@@ -65,7 +65,8 @@ def interval_of(value: float, draws: NDArray[np.float64], *, independent: int, c
     A perfect value repeats itself in every round, and an interval of no width would claim certainty. Then the lower end
     is the Clopper-Pearson bound for ``independent`` hits of as many trials. For the area under the ROC curve this is
     exact: pair that many good with as many defective images, each once, and every pair is an independent trial that a
-    perfect ranking wins. For other metrics it is a stand-in of the right size. A value of 0 in every round is its mirror.
+    perfect ranking wins. For other metrics it is a stand-in of the right size. A value of 0 in every
+    round is its mirror.
 
     Args:
         value: on all data.

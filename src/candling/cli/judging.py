@@ -1,0 +1,138 @@
+"""The commands with a bundle in hand: evaluate, inspect, bench; the work is done in the rooms below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from candling.cli.frame import BundlePath, DataPath, EngineName, Json, Overwrite, Threads, app, known, open_inspector
+
+__all__ = ["bench", "evaluate", "inspect"]
+
+
+@app.command()
+def evaluate(
+    bundle: BundlePath,
+    data: DataPath,
+    out: Annotated[Path, typer.Option("--out", help="Folder for report.html, evaluation.json and images.csv.")],
+    engine: EngineName = "auto",
+    threads: Threads = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=100, help="Resamplings behind the intervals.")] = 1000,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> int:
+    """Measure a bundle on labelled pictures.
+
+    Gives figures with intervals, and one HTML report that opens offline.
+
+    Examples:
+
+      candling evaluate capsule.bundle mvtec_capsule --out report
+
+      candling evaluate capsule.bundle table.csv --out report --json
+    """
+    from candling.cli.output import bar, show_json
+    from candling.cli.show import show_evaluation
+    from candling.data.samples import load_samples
+    from candling.disk import new_folder
+    from candling.workflow.evaluate import evaluate as measure
+    from candling.workflow.report import write_evaluation
+
+    samples = load_samples(data)
+    inspector = open_inspector(bundle, engine=engine, threads=threads)
+    new_folder(out, overwrite=overwrite)
+    with bar("evaluating", quiet=json) as progress:
+        evaluation = measure(inspector, samples, progress=progress, rounds=rounds)
+    write_evaluation(evaluation, out)
+    if json:
+        show_json(evaluation.to_json())
+    else:
+        show_evaluation(evaluation, out / "report.html")
+    return 0
+
+
+@app.command()
+def inspect(
+    bundle: BundlePath,
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders or quoted patterns.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for results.csv, results.jsonl and overlays.")],
+    overlays: Annotated[str, typer.Option("--overlays", help="Of which pictures: rejected, all or none.")] = "rejected",
+    maps: Annotated[bool, typer.Option("--maps", help="Also write every anomaly map as float32 TIFF.")] = False,
+    engine: EngineName = "auto",
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> int:
+    """Judge pictures: verdicts and heatmaps.
+
+    Each gets its verdict, scores beside limits, and a heatmap. An unreadable picture is a recorded reject.
+
+    Examples:
+
+      candling inspect cup.bundle new/ --out results
+
+      candling inspect cup.bundle 'line/*.png' extra.tif --out results --overlays all --json
+    """
+    from candling.cli.output import bar, show_json
+    from candling.cli.pictures import find_pictures
+    from candling.cli.show import show_inspections
+    from candling.workflow.maps import map_scale
+    from candling.workflow.results import write_results
+
+    known("overlays", overlays, ("rejected", "all", "none"))
+    pictures = find_pictures(paths)
+    inspector = open_inspector(bundle, engine=engine, threads=threads)
+    with bar("inspecting", quiet=json) as progress:
+        summary = write_results(
+            inspector.inspect_files(pictures, maps=maps or overlays != "none"),
+            out,
+            limits=inspector.limits,
+            scale=map_scale(inspector.bundle),
+            overlays=overlays,  # type: ignore[arg-type]
+            raw_maps=maps,
+            overwrite=overwrite,
+            progress=lambda done: progress(done, len(pictures)),
+        )
+    if json:
+        show_json(summary.to_json())
+    else:
+        show_inspections(summary)
+    return 0
+
+
+@app.command()
+def bench(
+    bundle: BundlePath,
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders or quoted patterns.")],
+    seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="How long to measure.")] = 10.0,
+    slot_ms: Annotated[float | None, typer.Option("--slot-ms", help="Fail when the 99th percentile is longer.")] = None,
+    engine: EngineName = "auto",
+    threads: Threads = None,
+    json: Json = False,
+) -> int:
+    """Time a bundle on this machine.
+
+    Latency of one picture, file to verdict, and throughput of many.
+
+    Examples:
+
+      candling bench cup.bundle new/
+
+      candling bench cup.bundle new/ --slot-ms 500 --json
+    """
+    from candling.cli.output import bar, show_json
+    from candling.cli.pictures import find_pictures
+    from candling.cli.show import show_timing
+    from candling.workflow.benchmark import measure
+
+    pictures = find_pictures(paths)
+    inspector = open_inspector(bundle, engine=engine, threads=threads)
+    with bar("timing", quiet=json) as progress:
+        timing = measure(inspector, pictures, seconds=seconds, slot_ms=slot_ms, progress=progress)
+    if json:
+        show_json(timing.to_json())
+    else:
+        show_timing(timing)
+    return 1 if timing.fits is False else 0
