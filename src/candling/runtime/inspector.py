@@ -52,7 +52,7 @@ class Inspector:
     @classmethod
     def load(
         cls,
-        path: Path | Bundle,
+        path: Path | str | Bundle,
         *,
         engine: EngineName = "auto",
         precision: Precision | None = None,

@@ -84,7 +84,7 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        path: Path | Bundle,
+        path: Path | str | Bundle,
         *,
         engine: EngineName = "auto",
         precision: Precision | None = None,

@@ -26,7 +26,7 @@ MAX_BYTES = 2**28
 """The largest file read unless told otherwise: 256 MiB."""
 
 
-def read_image(path: Path, *, page: int = 0, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Frame:
+def read_image(path: Path | str, *, page: int = 0, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> Frame:
     """Read one image file.
 
     Args:
@@ -41,7 +41,7 @@ def read_image(path: Path, *, page: int = 0, max_pixels: int = MAX_PIXELS, max_b
     Raises:
         ImageError: the file cannot be opened, is too large, or is no sound image; the message begins with the path.
     """
-    return decode(_bytes_of(path, max_bytes), page=page, max_pixels=max_pixels, where=str(path))
+    return decode(_bytes_of(Path(path), max_bytes), page=page, max_pixels=max_pixels, where=str(path))
 
 
 def read_mask(

@@ -22,6 +22,7 @@ import re
 import stat
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -35,7 +36,6 @@ from candling.runtime.onnx_guard import MAX_GRAPH_BYTES, check_graph_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 __all__ = ["CARD", "GRAPH", "LIMITS", "MANIFEST", "RECIPE", "Bundle", "load_bundle", "manifest_of", "save_bundle"]
 
@@ -149,13 +149,14 @@ def to_json(shape: BaseModel) -> bytes:
     return (shape.model_dump_json(indent=2) + "\n").encode()
 
 
-def load_bundle(folder: Path) -> Bundle:
+def load_bundle(folder: Path | str) -> Bundle:
     """Load a bundle and verify all of it.
 
     Raises:
         BundleError: there is none, it is of another format, a file is missing, changed, unlisted, a link, too large or
             of a wrong shape, or its graph is refused; the sentence names the file and says what to do.
     """
+    folder = Path(folder)
     path = folder.resolve()
     if not path.is_dir():
         raise BundleError(_no_folder(folder, path))
