@@ -248,3 +248,23 @@ def test_methods_lists_every_method_with_its_options(capsys: pytest.CaptureFixtu
     assert code == 0
     assert {"autoencoder", "variational_autoencoder"} <= set(listed)
     assert "widths" in listed["autoencoder"]["options"]["properties"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('name = "autoencoder"', 'name = "autoencodr"', "did you mean 'autoencoder'?"),
+        ("widths = [8, 8]", "width = [8, 8]", "method.width: unknown key; did you mean 'widths'?"),
+        ('"window_error"', '"window_eror"', "did you mean 'window_error'?"),
+    ],
+)
+def test_wrong_recipe_is_told_before_any_training(
+    old: str, new: str, sentence: str, small_recipe: Path, capsules: Path, tmp_path: Path, capsys
+) -> None:
+    """A misspelt method, option or score is told with the nearest spelling, before an update is made."""
+    recipe = tmp_path / "wrong.toml"
+    recipe.write_text(small_recipe.read_text().replace(old, new))
+    code, said, _ = answer(capsys, "train", recipe, "--data", capsules, "--out", tmp_path / "a")
+    assert code == 2
+    assert sentence in said["error"]["message"]
+    assert not (tmp_path / "a").exists()

@@ -10,6 +10,7 @@ The first docstring line of the file is what ``candling methods`` prints.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
 from dataclasses import dataclass
@@ -27,7 +28,16 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
     from torch import nn
 
-__all__ = ["Batch", "Method", "Plan", "build_method", "method_names", "method_options", "method_summary"]
+__all__ = [
+    "Batch",
+    "Method",
+    "Plan",
+    "build_method",
+    "check_method",
+    "method_names",
+    "method_options",
+    "method_summary",
+]
 
 
 @dataclass(frozen=True)
@@ -116,18 +126,28 @@ def method_options(name: str) -> dict[str, Any]:
     return options.model_json_schema()
 
 
+def check_method(name: str, options: Mapping[str, Any]) -> BaseModel:
+    """Check a method's name and its recipe keys, and give its options; nothing is built.
+
+    Raises:
+        RecipeError: no such method, or options it does not take; the nearest spelling is offered.
+    """
+    if name not in method_names():
+        near = difflib.get_close_matches(name, method_names(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RecipeError(f"method.name: no method {name!r}; {hint}there are: {', '.join(method_names())}")
+    model: type[BaseModel] = importlib.import_module(f"candling.train.methods.{name}").Options
+    try:
+        return model.model_validate(dict(options))
+    except ValidationError as error:
+        raise RecipeError(f"method.{explain(error, model)}") from error
+
+
 def build_method(name: str, options: Mapping[str, Any], plan: Plan) -> Method:
     """Build a method from its name and its recipe keys.
 
     Raises:
-        RecipeError: no such method, or options it does not take.
+        RecipeError: as :func:`check_method`, or the options do not fit the images' shape.
     """
-    if name not in method_names():
-        raise RecipeError(f"method.name: no method {name!r}; there are: {', '.join(method_names())}")
-    module = importlib.import_module(f"candling.train.methods.{name}")
-    model: type[BaseModel] = module.Options
-    try:
-        chosen = model.model_validate(dict(options))
-    except ValidationError as error:
-        raise RecipeError(f"method.{explain(error, model)}") from error
-    return module.build(chosen, plan)
+    chosen = check_method(name, options)
+    return importlib.import_module(f"candling.train.methods.{name}").build(chosen, plan)

@@ -6,6 +6,7 @@ on from there. What was at ``out`` before stays until the new bundle takes its p
 
 from __future__ import annotations
 
+import difflib
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from candling import __version__
 from candling.data.samples import SampleSet, content_hash, load_samples, split_hold_out, training_samples
 from candling.decide.limits import LABELLED_GOALS
 from candling.disk import new_folder
-from candling.errors import DiskError, OutputExistsError, UsageError
+from candling.errors import DiskError, OutputExistsError, RecipeError, UsageError
 from candling.recipe import Recipe, Training, explain
 from candling.runtime.bundle import Bundle, Card, DataFacts, LimitsFile, load_bundle, save_bundle
 from candling.runtime.engine import open_engine
@@ -28,11 +29,12 @@ from candling.runtime.predictor import Predictor
 from candling.train import checkpoint, curves
 from candling.train.allocator import keep_large_buffers
 from candling.train.data import PreparedSet, prepare_set, resolve_prepare
-from candling.train.devices import is_first, world_size
+from candling.train.devices import is_first, open_fabric, world_size
 from candling.train.export import BATCHES, Exported, export
 from candling.train.facts import hardware, versions
 from candling.train.fit import Fitted, fit
 from candling.train.losses import SSIM_DEFINITION
+from candling.train.method import Plan, build_method, check_method
 from candling.train.progress import Progress, Silent
 from candling.workflow.calibrate import calibrate, calibration_samples
 
@@ -80,6 +82,7 @@ def train_bundle(
 
     Raises:
         OutputExistsError: something is at ``out`` and ``overwrite`` is False.
+        RecipeError: there is no such method, it has no such option, or its graph gives no such score.
         UsageError: an impossible budget or seed, or another training works in the same folder.
         DataError: there are fewer than two good images, or one cannot be read.
         TrainingError: training diverged, the state beside ``out`` is another training's, or graph and network differ.
@@ -90,10 +93,12 @@ def train_bundle(
     progress = progress if progress is not None and is_first() else Silent()
     _refuse_existing(out, overwrite=overwrite)
     recipe = _with_budget(recipe, minutes=minutes, epochs=epochs, seed=seed)
+    check_method(recipe.method.name, recipe.method.options)
     keep_large_buffers()
     work = new_folder(work_folder(out), overwrite=True)
     with _alone_in(work):
         images = _load(recipe, data, work, progress=progress)
+        _check_judged(images)
         fitted = fit(
             images.recipe, images.good, images.held_out, work=work, data=images.hash, progress=progress, resume=resume
         )
@@ -136,6 +141,20 @@ def _load(recipe: Recipe, data: Path, work: Path, *, progress: Progress) -> _Ima
         for name, some in zip(PREPARED, (fit_samples, held), strict=True)
     ]
     return _Images(recipe, found, sets[0], sets[1], key)
+
+
+def _check_judged(images: _Images) -> None:
+    """Say before training what calibration would say after it: that the graph does not give a judged score."""
+    recipe = images.recipe
+    plan = Plan(recipe.prepare.shape, recipe.training, open_fabric("float32", accelerator="cpu", alone=True))
+    graph = build_method(recipe.method.name, recipe.method.options, plan).graph()
+    with torch.no_grad():
+        given = sorted(set(graph(images.good.images(np.arange(1)))) - {"anomaly_map", "reconstruction"})
+    for score in recipe.limits.scores:
+        if score not in given:
+            near = difflib.get_close_matches(score, given, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise RecipeError(f"limits.scores: the method gives no score {score!r}; {hint}it gives: {', '.join(given)}")
 
 
 def _finish(
