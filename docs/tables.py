@@ -33,14 +33,15 @@ def quality(results: Results) -> str:
     runs = results["quality"]["figures"]["runs"]
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in runs:
-        groups.setdefault((run["set"], run["recipe"]), []).append(run)
+        budget = f" --minutes {run['minutes_budget']:g}" if run.get("minutes_budget") else ""
+        groups.setdefault((run["set"], run["recipe"] + budget), []).append(run)
     lines = [
         "| images | recipe | starts | image AUROC | pixel AP | AUPRO | minutes | aim |",
         "|---|---|---|---|---|---|---|---|",
     ]
     order = {name: number for number, name in enumerate(NAMES)}
     for (name, recipe), of in sorted(groups.items(), key=lambda item: (order.get(item[0][0], 99), item[0][1])):
-        aim = TARGETS.get(name, "") if recipe in ("surface", "capsules_best") else ""
+        aim = TARGETS.get(name, "") if recipe in {"surface", "capsules_best"} else ""
         cells = [_mean(of, key) for key in ("image_auroc", "pixel_ap", "aupro")]
         minutes = [run["minutes"] for run in of if run.get("minutes") is not None]
         spent = f"{statistics.mean(minutes):.1f}" if minutes else ""
