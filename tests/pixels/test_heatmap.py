@@ -52,16 +52,19 @@ def test_no_scale_is_two_colours(low, high):
     assert picture[2].sum() > picture[1].sum() + 400
 
 
-def test_opacity_mixes_frame_and_colours():
-    """Opacity 0 is the frame, 1 the heatmap, and half their mean."""
+def test_colours_grow_denser_with_the_value():
+    """Opacity 0 is the frame; else each pixel is mixed by opacity times its share of the scale."""
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)
     values = rng.random((20, 30), dtype=np.float32)
+    values[0, 0], values[0, 1] = 0.0, 1.0
     colours = heatmap(values, low=0.0, high=1.0)
     np.testing.assert_array_equal(overlay(frame, values, low=0.0, high=1.0, opacity=0.0), frame)
-    np.testing.assert_array_equal(overlay(frame, values, low=0.0, high=1.0, opacity=1.0), colours)
-    mixed = overlay(frame, values, low=0.0, high=1.0).astype(float)
-    assert np.abs(mixed - (frame / 2.0 + colours / 2.0)).max() <= 1
+    mixed = overlay(frame, values, low=0.0, high=1.0, opacity=1.0)
+    np.testing.assert_array_equal(mixed[0, 0], frame[0, 0])
+    np.testing.assert_array_equal(mixed[0, 1], colours[0, 1])
+    share = values[..., None].astype(float)
+    assert np.abs(mixed - (frame * (1 - share) + colours * share)).max() <= 1
 
 
 def test_the_frame_is_not_changed():

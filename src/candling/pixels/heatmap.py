@@ -82,17 +82,19 @@ def overlay(
     *,
     low: float,
     high: float,
-    opacity: float = 0.5,
+    opacity: float = 0.8,
     outline_above: float | None = None,
 ) -> NDArray[np.uint8]:
     """Lay the heatmap over its frame, and outline where the map lies above a value.
+
+    Where the map is low the frame stays as it is; the colours grow denser with the value.
 
     Args:
         frame: uint8 or uint16, (H, W) or (H, W, 3) RGB; 16-bit frames are stretched for display.
         anomaly_map: float (h, w); brought to the frame's size.
         low: the value of the darkest colour.
         high: the value of the brightest colour.
-        opacity: of the heatmap, in [0, 1].
+        opacity: of the brightest colour, in [0, 1]; darker ones are more transparent in proportion.
         outline_above: outline the areas whose value is larger than this (or NaN); None draws no outline.
 
     Returns:
@@ -107,7 +109,9 @@ def overlay(
         background = cv2.cvtColor(background, cv2.COLOR_GRAY2RGB)
     values = resize_map(anomaly_map, background.shape[:2])
     colours = heatmap(values, low=low, high=high)
-    picture: NDArray[np.uint8] = cv2.addWeighted(colours, opacity, background, 1.0 - opacity, 0.0)
+    density = opacity * _share(values, low=low, high=high)[..., None]
+    mixed = background + density * (colours.astype(np.float32) - background)
+    picture: NDArray[np.uint8] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
     if outline_above is not None:
         marked = (~(values <= outline_above)).astype(np.uint8)
         contours, _ = cv2.findContours(marked, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)

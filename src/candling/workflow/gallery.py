@@ -77,7 +77,7 @@ def draw_panels(
     values = frame_map(predictions, shape, size=size)
     if values is not None:
         pictures.append(("anomaly map", heatmap(values, low=scale.low, high=scale.high)))
-        laid = overlay(small, values, low=scale.low, high=scale.high, opacity=0.45)
+        laid = overlay(small, values, low=scale.low, high=scale.high)
         if mask is not None and mask.any():
             draw_outline(laid, mask)
         pictures.append(("overlay", laid))
