@@ -102,3 +102,21 @@ def test_dropout_repeats_for_a_seed_and_rests_in_evaluation():
 def test_dropout_takes_any_shape(shape):
     """Tensors that are no images, and whose size is no multiple of eight, are dropped as well."""
     assert blocks.Dropout(0.5)(torch.ones(shape)).shape == shape
+
+
+@pytest.mark.parametrize("kernel", [3, 4, 5])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_phases_are_the_transposed_convolution(kernel, channels):
+    """Four ordinary convolutions side by side compute what a transposed one does, borders and bias included."""
+    torch.manual_seed(0)
+    layer = nn.ConvTranspose2d(5, channels, kernel, 2, (kernel - 1) // 2, output_padding=kernel % 2)
+    values = torch.randn(2, 5, 7, 9)
+    phases = blocks.PhaseDoubling(layer)
+    torch.testing.assert_close(phases(values), layer(values), atol=1e-6, rtol=1e-5)
+
+
+def test_the_last_doubling_is_exported_as_phases():
+    """Folding turns the layer that ends in the image, and only that one, into phases."""
+    folded = blocks.fold(blocks.decoder(1, (4, 6)))
+    kinds = [type(layer) for layer in folded if not isinstance(layer, nn.ReLU)]
+    assert kinds == [nn.ConvTranspose2d, blocks.PhaseDoubling]

@@ -11,6 +11,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -24,14 +25,14 @@ from candling.runtime.engine import Engine, EngineName, Outputs, Precision, open
 from candling.types import Box, FloatArray, Frame, Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from candling.recipe import Recipe
 
 __all__ = ["Predicted", "Predictor"]
 
-_AHEAD: Final = 2  # files read ahead of each request the engine runs: enough to keep it busy, little memory
+_AHEAD: Final = 2  # files under way for each worker: enough to keep it busy while the caller is slow, little memory
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Predicted:
         product: its name, for a file its path.
         predictions: one a region; empty when there is an error.
         error: why there are none; None when there are.
-        milliseconds: time by step; where several products shared the engine, each has its share.
+        milliseconds: time by step; waiting for a free request is in none of them.
     """
 
     product: str
@@ -79,6 +80,7 @@ class Predictor:
         self.recipe: Final = recipe
         self.engine: Final = engine
         self._places = recipe.places
+        self._running = BoundedSemaphore(engine.requests)
         self._spec = PixelSpec(*recipe.prepare.shape, white=recipe.prepare.white)
 
     @classmethod
@@ -136,35 +138,33 @@ class Predictor:
         self, frame: Frame | None, *, product: str = "", maps: bool = True, reconstructions: bool = False
     ) -> Predicted:
         """Predict one frame; what goes wrong is told, not raised."""
-        return self._run([self._ready(frame, product)], maps=maps, reconstructions=reconstructions)[0]
+        return self._run(self._ready(frame, product), maps=maps, reconstructions=reconstructions)
 
     def attempt_file(self, path: Path, *, maps: bool = True, reconstructions: bool = False) -> Predicted:
         """Predict one image file; what goes wrong is told, not raised."""
-        return self._run([self._read(path)], maps=maps, reconstructions=reconstructions)[0]
+        return self._run(self._read(path), maps=maps, reconstructions=reconstructions)
 
     def predict_files(
         self, paths: Iterable[Path], *, maps: bool = True, reconstructions: bool = False
     ) -> Iterator[Predicted]:
-        """Predict files in order, reading ahead in the background; what cannot be read is told, not raised.
+        """Predict files in order, several at once; what cannot be read is told, not raised.
 
-        ``paths`` may be endless: it is drawn from only as far as the reading ahead goes.
+        Each worker takes a file through reading, preparing and the engine, so no core waits for another's picture.
+        ``paths`` may be endless: it is drawn from only as far as the workers are ahead.
         """
-        waiting: deque[Future[_Ready]] = deque()
+        waiting: deque[Future[Predicted]] = deque()
         remaining = iter(paths)
-        together = self.engine.requests
-        readers = ThreadPoolExecutor(max_workers=min(2, self.engine.threads), thread_name_prefix="candling-read")
+        count = max(2, self.engine.requests)  # with one request the other worker reads meanwhile
+        workers = ThreadPoolExecutor(count, thread_name_prefix="candling-read")
         try:
             while True:
-                for path in islice(remaining, max(0, _AHEAD * together + 1 - len(waiting))):
-                    waiting.append(readers.submit(self._read, path))
+                for path in islice(remaining, _AHEAD * count - len(waiting)):
+                    waiting.append(workers.submit(self.attempt_file, path, maps=maps, reconstructions=reconstructions))
                 if not waiting:
                     return
-                group = [waiting.popleft().result()]
-                while waiting and len(group) < together and waiting[0].done():
-                    group.append(waiting.popleft().result())
-                yield from self._run(group, maps=maps, reconstructions=reconstructions)
+                yield waiting.popleft().result()
         finally:
-            readers.shutdown(cancel_futures=True)
+            workers.shutdown(cancel_futures=True)
 
     def _read(self, path: Path) -> _Ready:
         began = time.perf_counter()
@@ -186,27 +186,20 @@ class Predictor:
         places = tuple((region.name, box) for region, box, _ in pieces)
         return _Ready(product, places, images, None, {"prepare": _since(began)})
 
-    def _run(self, group: Sequence[_Ready], *, maps: bool, reconstructions: bool) -> list[Predicted]:
-        """Run the patches of several products together and give each product its own."""
-        images = [image for ready in group for image in ready.images]
-        if not images:
-            return [Predicted(ready.product, (), ready.error, ready.milliseconds) for ready in group]
-        began = time.perf_counter()
-        batch = images[0][None] if len(images) == 1 else np.stack(images)
-        try:
-            outputs = self.engine.run(batch, maps=maps, reconstructions=reconstructions)
-        except CandlingError as error:
-            return [Predicted(ready.product, (), ready.error or error, ready.milliseconds) for ready in group]
-        each = _since(began) / len(images)
-        predicted, first = [], 0
-        for ready in group:
-            predictions = tuple(
-                _prediction(outputs, first + at, region, box) for at, (region, box) in enumerate(ready.places)
-            )
-            first += len(ready.places)
-            times = {**ready.milliseconds, **({"predict": each * len(predictions)} if predictions else {})}
-            predicted.append(Predicted(ready.product, predictions, ready.error, times))
-        return predicted
+    def _run(self, ready: _Ready, *, maps: bool, reconstructions: bool) -> Predicted:
+        """Run the patches of one product."""
+        if not ready.images:
+            return Predicted(ready.product, (), ready.error, ready.milliseconds)
+        batch = ready.images[0][None] if len(ready.images) == 1 else np.stack(ready.images)
+        with self._running:
+            began = time.perf_counter()
+            try:
+                outputs = self.engine.run(batch, maps=maps, reconstructions=reconstructions)
+            except CandlingError as error:
+                return Predicted(ready.product, (), error, ready.milliseconds)
+            took = _since(began)
+        predictions = tuple(_prediction(outputs, at, region, box) for at, (region, box) in enumerate(ready.places))
+        return Predicted(ready.product, predictions, None, {**ready.milliseconds, "predict": took})
 
 
 def _check_frame(frame: Frame | None) -> Frame:

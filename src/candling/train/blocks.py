@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -24,6 +25,7 @@ __all__ = [
     "Downsample",
     "Dropout",
     "Kernel",
+    "PhaseDoubling",
     "Widths",
     "decoder",
     "dense_ends",
@@ -38,6 +40,9 @@ Kernel = Literal[3, 4, 5]
 Widths = tuple[Annotated[int, Field(ge=1)], ...]
 
 Module = TypeVar("Module", bound=nn.Module)
+
+FEW_CHANNELS = 4
+"""Up to so many output channels a transposed convolution is exported as phases: images have 1 or 3."""
 
 
 def inner_shape(shape: tuple[int, int, int], widths: Sequence[int]) -> tuple[int, int, int]:
@@ -151,7 +156,8 @@ def fold(module: Module) -> Module:
     """Give a copy in evaluation mode whose batch norms are folded into the convolutions before them.
 
     The copy computes the same function to rounding. Only norms that directly follow a convolution inside a
-    ``Sequential`` are folded, and dropout, which does nothing in evaluation, is removed.
+    ``Sequential`` are folded, and dropout, which does nothing in evaluation, is removed. A doubling to few channels
+    becomes a :class:`PhaseDoubling`.
     """
     folded = copy.deepcopy(module).eval()
     for parent in list(folded.modules()):
@@ -169,4 +175,41 @@ def _folded(layers: Sequence[nn.Module]) -> list[nn.Module]:
             kept[-1] = fuse_conv_bn_eval(kept[-1], layer, transpose=isinstance(kept[-1], nn.ConvTranspose2d))
         elif not isinstance(layer, Dropout | nn.Dropout):
             kept.append(layer)
-    return kept
+    return [_in_phases(layer) for layer in kept]
+
+
+def _in_phases(layer: nn.Module) -> nn.Module:
+    few = isinstance(layer, nn.ConvTranspose2d) and layer.stride == (2, 2) and layer.out_channels <= FEW_CHANNELS
+    return PhaseDoubling(layer) if few else layer
+
+
+class PhaseDoubling(nn.Module):
+    """A transposed convolution of stride 2 as four ordinary ones side by side, one for each phase of the output.
+
+    It computes the same to rounding. With one output channel a transposed convolution leaves most of a vector unit
+    empty: the last layer of the capsule network took a fifth of OpenVINO's whole time, and half of that as phases. With
+    many channels it is the other way round, for the phases' empty taps.
+    """
+
+    def __init__(self, layer: nn.ConvTranspose2d) -> None:
+        """Take over the weights of a square kernel with equal padding."""
+        super().__init__()
+        kernel, padding = layer.kernel_size[0], int(layer.padding[0])
+        # output 2 i + phase sees input i + offset through the tap phase + padding - 2 offset
+        taps = {(phase, offset): phase + padding - 2 * offset for phase in (0, 1) for offset in (-1, 0, 1)}
+        taps = {key: tap for key, tap in taps.items() if 0 <= tap < kernel}
+        first, last = min(offset for _, offset in taps), max(offset for _, offset in taps)
+        before, after, size = layer.in_channels, layer.out_channels, last - first + 1
+        weight = torch.zeros(after, 2, 2, before, size, size)
+        for (down, row), high in taps.items():
+            for (across, column), wide in taps.items():
+                weight[:, down, across, :, row - first, column - first] = layer.weight.detach()[:, :, high, wide].T
+        self.convolution = nn.Conv2d(before, 4 * after, size, bias=layer.bias is not None)
+        self.convolution.weight = nn.Parameter(weight.reshape(4 * after, before, size, size))
+        if layer.bias is not None:
+            self.convolution.bias = nn.Parameter(layer.bias.detach().repeat_interleave(4))
+        self._margin = (-first, last, -first, last)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Double height and width: (N, before, H, W) to (N, after, 2 H, 2 W)."""
+        return F.pixel_shuffle(self.convolution(F.pad(values, self._margin)), 2)

@@ -55,7 +55,7 @@ class Timing:
         latency: whole time of one product, decode to verdict.
         steps: the same by step (``read``, ``prepare``, ``predict``, ``judge``).
         images_per_second: throughput over a folder.
-        graph_share: share of the throughput's wall time spent inside the graph.
+        graph_share: share of the throughput's time spent inside the graph, over the requests run side by side.
         slot_ms: the slot that was asked for.
         fits: whether the 99th percentile lies within the slot; None without a slot.
         engine: engine and precision.
@@ -136,4 +136,4 @@ def _throughput(inspector: Inspector, paths: Sequence[Path], *, seconds: float) 
         done += 1
         inside += inspection.milliseconds.get("predict", 0.0)
     wall = time.perf_counter() - start
-    return done / wall, inside / 1e3 / wall
+    return done / wall, inside / 1e3 / (wall * inspector.engine.requests)
