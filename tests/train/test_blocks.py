@@ -117,6 +117,6 @@ def test_phases_are_the_transposed_convolution(kernel, channels):
 
 def test_the_last_doubling_is_exported_as_phases():
     """Folding turns the layer that ends in the image, and only that one, into phases."""
-    folded = blocks.fold(blocks.decoder(1, (4, 6)))
+    folded = blocks.fold(blocks.decoder(1, (8, 16)))
     kinds = [type(layer) for layer in folded if not isinstance(layer, nn.ReLU)]
     assert kinds == [nn.ConvTranspose2d, blocks.PhaseDoubling]

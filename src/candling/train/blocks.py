@@ -179,8 +179,9 @@ def _folded(layers: Sequence[nn.Module]) -> list[nn.Module]:
 
 
 def _in_phases(layer: nn.Module) -> nn.Module:
-    few = isinstance(layer, nn.ConvTranspose2d) and layer.stride == (2, 2) and layer.out_channels <= FEW_CHANNELS
-    return PhaseDoubling(layer) if few else layer
+    if isinstance(layer, nn.ConvTranspose2d) and layer.stride == (2, 2) and layer.out_channels <= FEW_CHANNELS:
+        return PhaseDoubling(layer)
+    return layer
 
 
 class PhaseDoubling(nn.Module):
