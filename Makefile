@@ -29,7 +29,7 @@ demo: venv ## draw capsules, train two minutes, calibrate, evaluate, and name th
 	$(BIN)/candling demo --out $(DEMO) --minutes $(DEMO_MINUTES) --overwrite
 
 test: venv ## run every test
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --max-worker-restart=0
 
 check: venv ## lint, format, types, import floors, documentation
 	$(BIN)/ruff check .

@@ -370,3 +370,23 @@ print([name for name in sys.modules if "telemetry" in name or name in ("torch", 
     assert run.stdout.strip() == "[]"
     assert run.stderr == ""
     assert not list(empty.iterdir())
+
+
+def test_a_signal_after_two_graphs_does_not_kill(building, tmp_path):
+    """Two OpenVINO graphs whose lives overlap leave the signal stack as it was, so the next signal is survived."""
+    pytest.importorskip("openvino", reason="the engine under test is not installed")
+    (tmp_path / "graph.onnx").write_bytes(building.autoencoder().SerializeToString())
+    code = (
+        "import faulthandler, gc, os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from candling.runtime.engine import open_engine\n"
+        "faulthandler.enable()\n"
+        "one, other = (open_engine(Path(sys.argv[1]), engine='openvino') for _ in range(2))\n"
+        "one.close(); del one; gc.collect()\n"
+        "other.close(); del other; gc.collect()\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('alive'))\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "graph.onnx")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from queue import SimpleQueue
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from candling.runtime.contract import Port
 from candling.runtime.engine.order import Order, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
     from numpy.typing import NDArray
@@ -69,7 +70,7 @@ class OpenVino:
             "ENABLE_CPU_PINNING": False,  # two processes would pin themselves to the same core
         }
         try:
-            with self._alone:
+            with self._alone, _same_signal_stack():
                 self._model.reshape([chunk, *self.inputs[0].shape[1:]])
                 compiled = self._core.compile_model(self._model, "CPU", settings)
                 for _ in range(order.requests):
@@ -101,6 +102,30 @@ class OpenVino:
             raise EngineError(
                 "this processor has no bfloat16; use precision 'float32' and run `candling calibrate` for it"
             )
+
+
+class _SignalStack(ctypes.Structure):
+    _fields_: ClassVar = [("start", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+
+@contextmanager
+def _same_signal_stack() -> Iterator[None]:
+    """Put this thread's alternate signal stack back as it was.
+
+    Compiling a graph sets one of OpenVINO's own, and freeing the graph restores the one it found. Where the lives of
+    two graphs overlap, that may be one that is freed already, and the next signal, a Ctrl-C among them, kills the
+    process.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    call, before = ctypes.CDLL(None).sigaltstack, _SignalStack()
+    known = call(None, ctypes.byref(before)) == 0
+    try:
+        yield
+    finally:
+        if known:
+            call(ctypes.byref(before), None)
 
 
 def _import_openvino() -> ModuleType:
