@@ -44,14 +44,14 @@ def test_a_million_samples_are_exact_too(hits, total):
 
 @pytest.mark.parametrize(("total", "percent"), [(59, 5.0), (120, 2.5), (141, 2.1), (299, 1.0)])
 def test_published_bounds_of_no_miss_are_one_sided(total, percent):
-    """Zero misses in n bound the escapes at the published figures (METHODS.md 8.4), which are one-sided."""
+    """Zero misses in n bound the escapes at the published figures, which are one-sided."""
     assert round(100 * upper_bound(0, total), 1) == percent
     assert upper_bound(0, total) == pytest.approx(1.0 - 0.05 ** (1.0 / total), abs=1e-12)
     assert clopper_pearson(0, total, confidence=0.90).high == pytest.approx(upper_bound(0, total), abs=1e-12)
 
 
 def test_the_interval_itself_is_two_sided():
-    """Zero false rejects among 23 good images leave [0, 14.8] % (METHODS.md 5.2)."""
+    """Zero false rejects among 23 good images leave [0, 14.8] %."""
     interval = clopper_pearson(0, 23)
     assert interval.low == 0.0
     assert round(100 * interval.high, 1) == 14.8

@@ -53,7 +53,7 @@ def test_a_limit_never_sits_on_a_sample(goal, good, defect):
 def test_separable_scores_are_parted_in_the_middle(goal):
     """Where good and defect do not overlap every labelled goal takes the middle of the gap and misses nothing.
 
-    A limit on the lowest of 8 defects, with a strict comparison, finds 3 of 8 at an AUROC of 1 (PEER_ANOMALIB.md).
+    A limit on the lowest of 8 defects, with a strict comparison, finds 3 of 8 at an AUROC of 1.
     """
     chosen = choose([1.0, 2.0, 3.0], [7.0, 8.0, 9.0], goal=goal)
     assert chosen.limit.high == 5.0

@@ -39,7 +39,7 @@ def test_the_limit_itself_is_accepted():
 
 
 def test_one_bad_patch_of_sixty_rejects():
-    """A strip of five vials, four regions and three frames is rejected by any of its 60 patches (METHODS.md D-26)."""
+    """A strip of five vials, four regions and three frames is rejected by any of its 60 patches (Ferrari 2024)."""
     regions = ("flag", "upper_body", "liquid", "bottom")
     limits = {(region, ERROR): Limit(high=0.0386, typical=0.01) for region in regions}
     patches = [patch(region, window_error=0.02) for region in regions for _ in range(15)]
@@ -169,7 +169,7 @@ def test_judging_by_no_score_is_refused():
     ],
 )
 def test_seven_of_ten_runs_decide(rejects, accepts, expected):
-    """Seven equal verdicts of ten decide; four to six either way are wrong on both readings (METHODS.md D-28)."""
+    """Seven equal verdicts of ten decide; four to six either way are wrong on both readings (Ferrari et al. 2024)."""
     runs = [Verdict.REJECT] * rejects + [Verdict.ACCEPT] * accepts
     assert k_of_n(runs, k=7, n=10).value == expected
 

@@ -1,6 +1,6 @@
 """From patches to a product, and from runs to a classification; knows no image and no way a score came about.
 
-Any patch outside its limits rejects the product (METHODS.md D-26); k of n repeated runs classify it (D-28). Whatever
+Any patch outside its limits rejects the product; k of n repeated runs classify it (both: Ferrari et al. 2024). Whatever
 could not be judged is rejected: no patch, a region without a patch, a score that is not finite.
 """
 

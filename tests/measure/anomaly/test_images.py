@@ -51,7 +51,7 @@ def test_metrics_agree_with_torchmetrics():
 
 
 def test_large_scores_are_not_squashed():
-    """Raw scores far above 1 keep their order; squashing them by a sigmoid loses it (PEER_ANOMALIB.md)."""
+    """Raw scores far above 1 keep their order; squashing them by a sigmoid loses it."""
     good, defect = np.array([20.0, 40.0, 60.0]), np.array([50.0, 400.0])
     assert anomaly.image_auroc(good, defect) == pytest.approx(5 / 6)
 

@@ -1,6 +1,6 @@
 """Draw images again, product by product, and turn the draws into an interval; knows no metric.
 
-Images of one product are not independent (METHODS.md 8.4), so whole products are drawn, with replacement. Products
+Images of one product are not independent, so whole products are drawn, with replacement. Products
 without a defect and products with one are drawn apart, so that every round holds as many of each as the data do. Where
 no products are named every image is its own, and this is the usual bootstrap stratified by good and defect.
 """

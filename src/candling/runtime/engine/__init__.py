@@ -12,14 +12,14 @@ The graph contract, checked when a graph is opened:
 C, H and W are fixed. There is at least one score, or boxes. Everything lies inside the file (``onnx_guard``).
 
 How images are fed. Large batches are slower on CPUs than small ones: one image's intermediate maps fit the cache,
-sixteen do not (RUNTIME.md 0.2: 60 patches in one request cost 25 to 40 % more each, and gigabytes). So every image is
+sixteen do not (measured: 60 patches in one request cost 25 to 40 % more each, and gigabytes). So every image is
 a request of its own, ``requests`` of them run side by side on ``threads // requests`` cores each, and the graph is
 compiled for exactly one image where its N is free (a fixed shape took a fifth off OpenVINO's time). Because an image
 never shares a request with another, its numbers do not depend on the batch it came in. ``requests=1`` gives all cores
 to one image: the shortest wait for a single large one.
 
 Precision is always said, never an engine's default: OpenVINO takes bfloat16 by itself on processors that have it
-(RUNTIME.md, section 2, finding 3), and moved scores are worth nothing beside limits chosen without it.
+(measured: 1 - SSIM moves by up to 0.002), and moved scores are worth nothing beside limits chosen without it.
 """
 
 from candling.runtime.engine.opened import Engine, Outputs, available_threads, open_engine
