@@ -97,7 +97,8 @@ def train(
                 progress=progress,
             )
     except KeyboardInterrupt as stopped:
-        typer.echo(f"candling: {stopped or 'stopped; the same command goes on from the last checkpoint'}", err=True)
+        said = str(stopped) or "stopped between the steps of training; the same command goes on from what is on disk"
+        typer.echo(f"candling: {said}", err=True)
         raise typer.Exit(130) from None
     if json:
         show_json(bundle_facts(bundle))
