@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from candling.runtime.inspector import Inspector
 
 __all__ = [
+    "ENGINES",
     "BundlePath",
     "DataPath",
     "EngineName",
@@ -36,6 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+ENGINES = ("auto", "onnxruntime", "openvino")
+"""The words of ``--engine``."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
@@ -65,7 +69,7 @@ def open_inspector(bundle: Path, *, engine: str, threads: int | None) -> Inspect
     """
     from candling.runtime.inspector import Inspector
 
-    known("engine", engine, ("auto", "onnxruntime", "openvino"))
+    known("engine", engine, ENGINES)
     return Inspector.load(bundle, engine=engine, threads=threads)  # type: ignore[arg-type]
 
 

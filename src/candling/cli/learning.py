@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from candling.cli.frame import BundlePath, DataPath, EngineName, Json, Overwrite, app, known, training_room
+from candling.cli.frame import ENGINES, BundlePath, DataPath, EngineName, Json, Overwrite, app, known, training_room
 from candling.errors import DataError
 
 __all__ = ["calibrate", "check", "train"]
@@ -144,9 +144,10 @@ def calibrate(
     from candling.cli.limits import choose_limits
     from candling.cli.output import show_json
     from candling.cli.show import bundle_facts, show_limits
+    from candling.decide.limits import GOALS
 
-    known("goal", goal, ("quantile", "false_reject", "youden", "f1", "recall", "cost"))
-    known("engine", engine, ("auto", "onnxruntime", "openvino"))
+    known("goal", goal, GOALS)
+    known("engine", engine, ENGINES)
     known("precision", precision, ("float32", "bfloat16"))
     changed = choose_limits(
         bundle,

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from candling.train.positions import smooth_three
+
 __all__ = ["CELLS", "DIRECTIONS", "Gradients", "descriptor_size"]
 
 DIRECTIONS = 8
@@ -62,7 +64,7 @@ class Gradients(nn.Module):
         rest = image - F.interpolate(mean, scale_factor=4.0, mode="nearest")
         # the variance inside a cell and, for slow shades, of the cell among its neighbours; the usual difference of two
         # squares cancels in float32 on smooth bright places, where the engines then disagree
-        variance = F.avg_pool2d(rest.square(), 4) + (mean - _smooth_three(mean)).square()
+        variance = F.avg_pool2d(rest.square(), 4) + (mean - smooth_three(mean)).square()
         cells = torch.cat(
             (
                 F.avg_pool2d(self._along(grey), 4),
@@ -86,7 +88,3 @@ class Gradients(nn.Module):
     def _described(self, cells: Tensor) -> Tensor:
         along, mean, variance = cells.split((2 * DIRECTIONS, self.channels, self.channels), dim=1)
         return torch.cat(((along + 1e-5).sqrt(), mean, (variance + 1e-5).sqrt()), dim=1)
-
-
-def _smooth_three(maps: Tensor) -> Tensor:
-    return F.avg_pool2d(maps, 3, 1, padding=1, count_include_pad=False)
