@@ -7,6 +7,7 @@
     |-- DataError                     exit code 3: what was given cannot be used
     |   |-- ImageError                one image cannot be read safely
     |   |-- SamplesError              a folder or table of images is not usable
+    |   |-- KitError                  a kit or its results are incomplete or contradict each other
     |   `-- BundleError               a bundle is damaged, foreign or incomplete
     |-- LimitError                    exit code 3: no limit can be chosen or applied
     |-- EngineError                   exit code 1: the engine refused the graph or its input
@@ -28,6 +29,7 @@ __all__ = [
     "DiskError",
     "EngineError",
     "ImageError",
+    "KitError",
     "LimitError",
     "MissingExtraError",
     "OutputExistsError",
@@ -70,6 +72,10 @@ class ImageError(DataError):
 
 class SamplesError(DataError):
     """A folder or table of images is empty, contradictory or incomplete."""
+
+
+class KitError(DataError):
+    """A qualification's kit, the machine's runs or the manual results are incomplete or contradict each other."""
 
 
 class BundleError(DataError):
