@@ -73,10 +73,11 @@ class Box:
 
 @dataclass(frozen=True)
 class Region:
-    """A named place of the product; ``box`` None is the whole frame."""
+    """A named place of the product; ``box`` None is the whole frame, ``vial`` counts from 1 along a strip."""
 
     name: str = WHOLE
     box: Box | None = None
+    vial: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,11 @@ class Prediction:
         scores: named numbers, larger is worse.
         anomaly_map: float32 (H, W) at the graph's resolution, larger is worse; None when the graph has none.
         reconstruction: float32 (C, H, W) in [0, 1]; None when the graph has none or it was not asked for.
+        nearest: int64 (h, w): the remembered good cell that each cell of an h x w grid over the patch resembles most,
+            ``picture * h * w + row * w + column``, -1 where none is known; None likewise.
+        turn: degrees by which the product lies clockwise of the remembered ones, where patches are aligned.
+        vial: which vial of a strip, counted from 1; None where the product is no strip.
+        frame: which frame of the acquisition, counted from 1; None where there is only one.
     """
 
     region: str
@@ -140,6 +146,21 @@ class Prediction:
     scores: Mapping[str, float]
     anomaly_map: FloatArray | None = None
     reconstruction: FloatArray | None = None
+    nearest: NDArray[np.int64] | None = None
+    turn: float = 0.0
+    vial: int | None = None
+    frame: int | None = None
+
+    @property
+    def where(self) -> str:
+        """Say in words which patch of the product it is.
+
+        >>> Prediction("r2_liquid", Box(0, 0, 8, 8), {}, vial=3, frame=2).where
+        'vial 3, r2_liquid, frame 2'
+        """
+        vial = [] if self.vial is None else [f"vial {self.vial}"]
+        frame = [] if self.frame is None else [f"frame {self.frame}"]
+        return ", ".join([*vial, self.region, *frame])
 
 
 @dataclass(frozen=True)
@@ -151,6 +172,8 @@ class Reason:
     score: str | None = None
     value: float | None = None
     limit: float | None = None
+    vial: int | None = None
+    frame: int | None = None
 
 
 @dataclass(frozen=True)

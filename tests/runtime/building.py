@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from candling.recipe import Recipe
-from candling.runtime.bundle import Card, DataFacts, LimitEntry, LimitsFile, save_bundle
+from candling.runtime.bundle import Card, DataFacts, LimitEntry, LimitsFile, MapRange, save_bundle
 
 SHAPE = (1, 32, 32)
 WHEN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -154,3 +154,94 @@ def external(data):
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="../../../../etc/passwd")
     return made.SerializeToString()
+
+
+def remembering(pictures, *, cell=8):
+    """A graph that remembers pictures (K, H, W) cell by cell, each at its own place only, and names the nearest."""
+    count, height, width = pictures.shape
+    rows, columns = height // cell, width // cell
+    cells = pictures.astype(np.float32).reshape(count, rows, cell, columns, cell) / np.float32(255)
+    names = np.arange(rows * columns, dtype=np.int64).reshape(1, rows, columns)
+    tensors = {
+        "cells": cells,
+        "names": names,
+        "size": np.array(rows * columns, np.int64),
+        "blocks": np.array([0, 1, rows, cell, columns, cell], np.int64),
+        "channel": np.array([1], np.int64),
+        "scales": np.array([1, 1, cell, cell], np.float32),
+    }
+    node = helper.make_node
+    nodes = [
+        node("Reshape", ["image", "blocks"], ["image_cells"]),
+        node("Sub", ["image_cells", "cells"], ["difference"]),
+        node("Mul", ["difference", "difference"], ["square"]),
+        node("ReduceMean", ["square"], ["distances"], axes=[3, 5], keepdims=0),
+        node("ArgMin", ["distances"], ["picture"], axis=1, keepdims=0),
+        node("Mul", ["picture", "size"], ["first"]),
+        node("Add", ["first", "names"], ["nearest"]),
+        node("ReduceMin", ["distances"], ["closest"], axes=[1], keepdims=1),
+        node("Resize", ["closest", "", "scales"], ["large"], mode="nearest"),
+        node("Squeeze", ["large", "channel"], ["anomaly_map"]),
+        node("ReduceMax", ["closest"], ["distance"], axes=[1, 2, 3], keepdims=0),
+    ]
+    outputs = [
+        ("anomaly_map", TensorProto.FLOAT, ["N", height, width]),
+        ("distance", TensorProto.FLOAT, ["N"]),
+        ("nearest", TensorProto.INT64, ["N", rows, columns]),
+    ]
+    return model(nodes, outputs, tensors=tensors, shape=(1, height, width))
+
+
+def remembering_bundle(folder, pictures, *, references=None, typical=0.0, highest=0.01):
+    """Save a bundle of that graph whose limit is what its good maps reach, with these bytes as its references."""
+    _, height, width = pictures.shape
+    limits = LimitsFile(
+        entries=(entry(score="distance", high=highest),), map_range=MapRange(typical=typical, highest=highest)
+    )
+    resolved = recipe(shape=(1, height, width), scores=("distance",))
+    extra = {} if references is None else {"references.tif": references}
+    return bundle(folder, graph=remembering(pictures), recipe_=resolved, limits=limits, extra=extra)
+
+
+def strip_recipe(*, vials=2, frames=3, height=64, scores=("brightness",), **limits):
+    """A recipe for strips: two regions of 32 x 32 px in each vial, one over the other, vials side by side."""
+    boxes = [
+        {"name": name, "top": top, "left": 0, "height": 32, "width": 32} for name, top in (("neck", 0), ("body", 32))
+    ]
+    strip = {"vials": vials, "pitch_px": 32, "frames": frames, "height": height, "width": 32 * vials}
+    data = recipe(scores=scores, regions=boxes, **limits).model_dump(mode="json")
+    return Recipe.model_validate({**data, "strip": {**strip, "runs": 3, "agree": 2}})
+
+
+def strip_bundle(folder, *, graph=None, recipe_=None, high=0.5, empty=False):
+    """Save a bundle for strips by the brightness graph; patches above ``high`` are rejected."""
+    entries = () if empty else tuple(entry(region=region, high=high) for region in ("neck", "body"))
+    return bundle(folder, graph=graph, recipe_=recipe_ or strip_recipe(), limits=LimitsFile(entries=entries))
+
+
+def strip_frames(*, grey=100, bright=None, count=3, size=(64, 64)):
+    """Frames of one acquisition, each a little different; ``bright`` (vial, region, frame, grey) lights one patch."""
+    frames = [np.full(size, grey, np.uint8) for _ in range(count)]
+    for number, frame in enumerate(frames):
+        frame[0, number] += 1  # no frame is sent twice
+    if bright is not None:
+        vial, region, number, level = bright
+        top, left = (0 if region == "neck" else 32), 32 * (vial - 1)
+        frames[number - 1][top : top + 32, left : left + 32] = level
+    return frames
+
+
+def strip_table(folder, strips):
+    """Write frames and ``samples.csv``: strips are (product, label, split, run, frames[, (vial, region)])."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = ["path,label,split,product,run,frame,defect,severity,vial,region"]
+    for product, label, split, run, frames, *place in strips:
+        for number, pixels in zip((0, 7, 15), frames, strict=False):
+            name = f"{product}_{run}_{number:02d}.png"
+            picture(folder / name, pixels)
+            good = label == "good"
+            where = f"{place[0][0]},{place[0][1]}" if place else ","
+            row = f"{name},{label},{split},{product},{run},{number},{'' if good else label},{'' if good else 'major'}"
+            lines.append(f"{row},{where}")
+    (folder / "samples.csv").write_text("\n".join(lines) + "\n")
+    return folder / "samples.csv"

@@ -1,20 +1,8 @@
-"""Gives the runtime's tests their builders: graphs, recipes, bundles."""
+"""Gives the runtime's tests a bundle."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
-
-
-@pytest.fixture(scope="session")
-def building():
-    """The module of builders beside this file; importlib mode puts no test folder on the import path."""
-    spec = importlib.util.spec_from_file_location("candling_building", Path(__file__).with_name("building.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

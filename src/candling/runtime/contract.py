@@ -14,13 +14,15 @@ from candling.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["BOXES", "IMAGE", "MAP", "RECONSTRUCTION", "Contract", "Port", "check_contract"]
+__all__ = ["BOXES", "IMAGE", "MAP", "NEAREST", "RECONSTRUCTION", "Contract", "Port", "check_contract"]
 
 IMAGE: Final = "image"
 MAP: Final = "anomaly_map"
 RECONSTRUCTION: Final = "reconstruction"
+NEAREST: Final = "nearest"
 BOXES: Final = ("boxes", "labels", "confidences")
 
+_NO_SCORES: Final = frozenset({MAP, RECONSTRUCTION, NEAREST, *BOXES})
 _SCORE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _Shape = tuple[int | None, ...]
 
@@ -75,7 +77,7 @@ def check_contract(inputs: Sequence[Port], outputs: Sequence[Port], *, where: st
     if parts and len(parts) < len(BOXES):
         missing = ", ".join(name for name in BOXES if name not in names)
         raise EngineError(f"{where}: output {parts[0]!r} comes without {missing}; boxes need all of {', '.join(BOXES)}")
-    scores = tuple(name for name in names if name not in {MAP, RECONSTRUCTION, *BOXES})
+    scores = tuple(name for name in names if name not in _NO_SCORES)
     if not scores and not parts:
         raise EngineError(f"{where}: no output is a score and none are boxes, so nothing could be judged; add a score")
     return Contract(batch, shape, scores, tuple(names))
@@ -98,7 +100,7 @@ def _check_input(inputs: Sequence[Port], where: str) -> tuple[int | None, tuple[
 def _check_output(port: Port, batch: int | None, shape: tuple[int, int, int], where: str) -> None:
     wanted_type, wanted = _expected(port, batch, shape)
     if len(port.shape) != len(wanted):
-        kind = "" if port.name in {MAP, RECONSTRUCTION, *BOXES} else " (any other name is a score)"
+        kind = "" if port.name in _NO_SCORES else " (any other name is a score)"
         raise EngineError(
             f"{where}: output {port} breaks the contract, which wants {wanted_type} {_show(wanted)}{kind}"
         )
@@ -117,9 +119,11 @@ def _check_output(port: Port, batch: int | None, shape: tuple[int, int, int], wh
 
 def _expected(port: Port, batch: int | None, shape: tuple[int, int, int]) -> tuple[str, _Shape]:
     count = port.shape[1] if len(port.shape) > 1 else None
+    across = port.shape[2] if len(port.shape) > 2 else None
     table: Mapping[str, tuple[str, _Shape]] = {
         MAP: ("float32", (batch, *shape[1:])),
         RECONSTRUCTION: ("float32", (batch, *shape)),
+        NEAREST: ("int64", (batch, count, across)),
         "boxes": ("float32", (batch, count, 4)),
         "labels": ("int64", (batch, count)),
         "confidences": ("float32", (batch, count)),

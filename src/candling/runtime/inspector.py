@@ -18,14 +18,14 @@ import math
 import time
 from typing import TYPE_CHECKING, Final, Self
 
-from candling.decide.policy import judge_product
+from candling.decide.policy import PatchKey, judge_product
 from candling.errors import BundleError, LimitError
 from candling.runtime.bundle import Bundle, load_bundle
 from candling.runtime.predictor import Predicted, Predictor
 from candling.types import Frame, Inspection, Limit, Reason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from candling.recipe import Recipe
@@ -48,6 +48,7 @@ class Inspector:
         self.predictor: Final = predictor
         self.limits: Final = _judged_limits(bundle, predictor.engine)
         self._judged = bundle.recipe.limits.scores
+        self._expected = _expected_patches(bundle.recipe)
 
     @classmethod
     def load(
@@ -89,7 +90,13 @@ class Inspector:
         return self.bundle.recipe
 
     def inspect(
-        self, frame: Frame | None, *, product: str = "", maps: bool = True, reconstructions: bool = False
+        self,
+        frame: Frame | None,
+        *,
+        product: str = "",
+        maps: bool = True,
+        reconstructions: bool = False,
+        nearest: bool = False,
     ) -> Inspection:
         """Judge one frame.
 
@@ -98,18 +105,60 @@ class Inspector:
             product: its name, for the record.
             maps: keep anomaly maps in the predictions.
             reconstructions: keep reconstructions.
+            nearest: keep the nearest remembered cells, where the graph names them.
         """
-        return self.judge(self.predictor.attempt(frame, product=product, maps=maps, reconstructions=reconstructions))
+        return self.judge(
+            self.predictor.attempt(frame, product=product, maps=maps, reconstructions=reconstructions, nearest=nearest)
+        )
 
-    def inspect_file(self, path: Path, *, maps: bool = True, reconstructions: bool = False) -> Inspection:
+    def inspect_strip(
+        self,
+        frames: Sequence[Frame | None],
+        *,
+        product: str = "",
+        maps: bool = True,
+        reconstructions: bool = False,
+        nearest: bool = False,
+    ) -> Inspection:
+        """Judge one acquisition of a product that is seen in several frames.
+
+        Args:
+            frames: uint8 or uint16, all of the recipe's size, in the order they were taken; None for a missing one.
+            product: its name, for the record.
+            maps: keep anomaly maps in the predictions.
+            reconstructions: keep reconstructions.
+            nearest: keep the nearest remembered cells, where the graph names them.
+        """
+        attempt = self.predictor.attempt_frames
+        return self.judge(attempt(frames, product=product, maps=maps, reconstructions=reconstructions, nearest=nearest))
+
+    def inspect_acquisitions(
+        self,
+        acquisitions: Iterable[tuple[str, Sequence[Path]]],
+        *,
+        maps: bool = True,
+        reconstructions: bool = False,
+        nearest: bool = False,
+    ) -> Iterator[Inspection]:
+        """Judge acquisitions, (product, files of its frames) each, in order; the next ones are read meanwhile."""
+        attempt = self.predictor.predict_acquisitions
+        for predicted in attempt(acquisitions, maps=maps, reconstructions=reconstructions, nearest=nearest):
+            yield self.judge(predicted)
+
+    def inspect_file(
+        self, path: Path, *, maps: bool = True, reconstructions: bool = False, nearest: bool = False
+    ) -> Inspection:
         """Judge one image file; one that cannot be read is a reject with its reason."""
-        return self.judge(self.predictor.attempt_file(path, maps=maps, reconstructions=reconstructions))
+        return self.judge(
+            self.predictor.attempt_file(path, maps=maps, reconstructions=reconstructions, nearest=nearest)
+        )
 
     def inspect_files(
-        self, paths: Iterable[Path], *, maps: bool = True, reconstructions: bool = False
+        self, paths: Iterable[Path], *, maps: bool = True, reconstructions: bool = False, nearest: bool = False
     ) -> Iterator[Inspection]:
         """Judge files in order; the next ones are read while the engine works. ``paths`` may be endless."""
-        for predicted in self.predictor.predict_files(paths, maps=maps, reconstructions=reconstructions):
+        found = self.predictor.predict_files(paths, maps=maps, reconstructions=reconstructions, nearest=nearest)
+        for predicted in found:
             yield self.judge(predicted)
 
     def judge(self, predicted: Predicted) -> Inspection:
@@ -119,7 +168,9 @@ class Inspector:
             reasons: tuple[Reason, ...] = (Reason(str(predicted.error)),)
             verdict, severity = Verdict.REJECT, math.inf
         else:
-            verdict, severity, reasons = judge_product(predicted.predictions, self.limits, self._judged)
+            verdict, severity, reasons = judge_product(
+                predicted.predictions, self.limits, self._judged, expected=self._expected
+            )
         return Inspection(
             product=predicted.product,
             verdict=verdict,
@@ -144,13 +195,21 @@ def _judged_limits(bundle: Bundle, engine: Engine) -> dict[tuple[str, str], Limi
         if score not in engine.score_names:
             given = ", ".join(engine.score_names)
             raise BundleError(f"{bundle.path}: the recipe judges by {score!r}, which the graph does not give ({given})")
-        for region in bundle.recipe.places:
-            if (region.name, score) not in limits:
+        for region in bundle.recipe.region_names:
+            if (region, score) not in limits:
                 raise LimitError(
-                    f"{bundle.path}: no limit for score {score!r} in region {region.name!r}; run `candling calibrate`"
+                    f"{bundle.path}: no limit for score {score!r} in region {region!r}; run `candling calibrate`"
                 )
-            picked[region.name, score] = limits[region.name, score]
+            picked[region, score] = limits[region, score]
     return picked
+
+
+def _expected_patches(recipe: Recipe) -> tuple[PatchKey, ...]:
+    """Name every patch a strip must have: vial, region and frame; nothing where the product is no strip."""
+    if recipe.strip is None:
+        return ()
+    frames: Sequence[int | None] = range(1, recipe.frames + 1) if recipe.frames > 1 else (None,)
+    return tuple((place.vial, place.name, frame) for frame in frames for place in recipe.places)
 
 
 def _since(began: float) -> float:

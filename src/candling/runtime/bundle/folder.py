@@ -93,6 +93,15 @@ class Bundle:
         """
         return _read_listed(self.path, GRAPH, self.manifest)
 
+    def read_extra(self, name: str) -> bytes | None:
+        """Read another file that was saved with the bundle, verified again; None where there is none of this name.
+
+        Raises:
+            BundleError: the file is gone or was changed since the bundle was loaded.
+        """
+        listed = name in self.manifest.files and name not in _OWN
+        return _read_listed(self.path, name, self.manifest) if listed else None
+
 
 def save_bundle(
     folder: Path,

@@ -92,6 +92,7 @@ class LimitEntry(_Shape):
         missed_defect: share of the defect scores inside, with its interval; None without defects.
         data: SHA-256 of the images it was chosen from; None for a limit set by hand.
         note: what to know before trusting it.
+        level: what the goal's number and the samples were counted in: patches, strips, or products by their runs.
         chosen_at: when, UTC.
     """
 
@@ -111,6 +112,7 @@ class LimitEntry(_Shape):
     missed_defect: Range | None = None
     data: str | None = Field(default=None, pattern=SHA256)
     note: str = ""
+    level: Literal["patch", "strip", "run"] = "patch"
     chosen_at: AwareDatetime
 
     @model_validator(mode="after")
@@ -195,6 +197,8 @@ class DataFacts(_Shape):
 class Card(_Shape):
     """``card.json``: where a bundle comes from, for people and for the record; nothing in it changes a verdict.
 
+    The witness alone is for the engine as well: one that contradicts it is not opened.
+
     Attributes:
         name: the bundle's name.
         method: the method's name, from the recipe.
@@ -206,6 +210,9 @@ class Card(_Shape):
         data: the training images.
         training: how it went (epochs, minutes, precision, losses).
         parity: how far the exported graph is from the network, on how many images, in which batches.
+        choices: what was decided from the good images, with the figures that decided it.
+        witness: what the network says of the witness picture, from ``runtime.engine``; None in bundles that were made
+            before there was one, whose engine is then taken as it is.
         scores: what each score means, exactly: the definition of its SSIM, the normalisation of its images.
         precision: the graph was calibrated in, when the bundle was made.
         engine: it was calibrated with, when the bundle was made.
@@ -221,6 +228,8 @@ class Card(_Shape):
     data: DataFacts
     training: dict[str, Fact] = Field(default_factory=dict)
     parity: dict[str, Fact] = Field(default_factory=dict)
+    choices: dict[str, Fact] = Field(default_factory=dict)
+    witness: dict[str, float] | None = None
     scores: dict[str, str] = Field(default_factory=dict)
     precision: Literal["float32", "bfloat16"] = "float32"
     engine: str = "onnxruntime"

@@ -5,9 +5,14 @@ The graph contract, checked when a graph is opened:
     input   image           float32 (N, C, H, W) in [0, 1]; N free, or fixed where boxes are given
     output  anomaly_map     float32 (N, H, W)                          optional, larger is worse
     output  reconstruction  float32 (N, C, H, W)                       optional, for people
+    output  nearest         int64 (N, h, w)                            optional, for people: which remembered good cell
+                                                                       each cell of an h x w grid resembles most
     output  boxes, labels, confidences   float32 (N, K, 4), int64 (N, K), float32 (N, K)
                                                                        optional, padded with confidence 0
     output  any other name  float32 (N,): a score, larger is worse
+
+A remembered cell is named by ``picture * h * w + row * w + column``, -1 where none is known; the pictures themselves
+lie beside the graph (``references``).
 
 C, H and W are fixed. There is at least one score, or boxes. Everything lies inside the file (``onnx_guard``).
 
@@ -18,11 +23,26 @@ compiled for exactly one image where its N is free (a fixed shape took a fifth o
 never shares a request with another, its numbers do not depend on the batch it came in. ``requests=1`` gives all cores
 to one image: the shortest wait for a single large one.
 
+What is judged must not depend on luck while a graph is compiled, so each request has a compilation of its own, and is
+held against a witness when an engine is opened: what the network itself said of one drawn picture (``witness``,
+decision 0009). That first image warms each request up as well.
+
 Precision is always said, never an engine's default: OpenVINO takes bfloat16 by itself on processors that have it
 (measured: 1 - SSIM moves by up to 0.002), and moved scores are worth nothing beside limits chosen without it.
 """
 
 from candling.runtime.engine.opened import Engine, Outputs, available_threads, open_engine
 from candling.runtime.engine.order import EngineName, Precision
+from candling.runtime.engine.witness import contradiction, statement, witness_picture
 
-__all__ = ["Engine", "EngineName", "Outputs", "Precision", "available_threads", "open_engine"]
+__all__ = [
+    "Engine",
+    "EngineName",
+    "Outputs",
+    "Precision",
+    "available_threads",
+    "contradiction",
+    "open_engine",
+    "statement",
+    "witness_picture",
+]

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from candling.errors import EngineError
-from candling.runtime.contract import BOXES, MAP, RECONSTRUCTION, check_contract
+from candling.runtime.contract import BOXES, MAP, NEAREST, RECONSTRUCTION, check_contract
 from candling.runtime.engine.on_onnxruntime import OnnxRuntime
 from candling.runtime.engine.on_openvino import OpenVino
 from candling.runtime.engine.order import EngineName, Order, Precision, first_line
+from candling.runtime.engine.witness import contradiction, statement, witness_picture
 from candling.runtime.onnx_guard import check_graph_bytes
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine", "Outputs", "available_threads", "open_engine"]
 
 _MOST_REQUESTS: Final = 4  # each holds its own intermediate maps
+_COMPILATIONS: Final = 3  # before an engine that contradicts the witness is given up
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Outputs:
         scores: float32 (N,) by name, larger is worse; NaN is possible and lies in no limit.
         anomaly_map: float32 (N, H, W), larger is worse; None when the graph has none or it was not asked for.
         reconstruction: float32 (N, C, H, W) in [0, 1]; None likewise.
+        nearest: int64 (N, h, w), the remembered good cell each cell resembles most, -1 where unknown; None likewise.
         boxes: float32 (N, K, 4); None when the graph has none.
         labels: int64 (N, K); None when the graph has none.
         confidences: float32 (N, K), 0 is padding; None when the graph has none.
@@ -47,6 +50,7 @@ class Outputs:
     scores: Mapping[str, FloatArray]
     anomaly_map: FloatArray | None = None
     reconstruction: FloatArray | None = None
+    nearest: NDArray[np.int64] | None = None
     boxes: FloatArray | None = None
     labels: NDArray[np.int64] | None = None
     confidences: FloatArray | None = None
@@ -75,6 +79,7 @@ def open_engine(
     threads: int | None = None,
     requests: int | None = None,
     chunk: int = 1,
+    witness: Mapping[str, float] | None = None,
 ) -> Engine:
     """Open a graph for running, after its bytes and its ends were checked.
 
@@ -87,10 +92,12 @@ def open_engine(
         requests: images run side by side; None is one a core, at most 4. 1 gives one image all cores.
         chunk: images in one request; a graph with a fixed N takes its own. More than 1 is for proving that a graph with
             a free N keeps it, and for processors that like large batches.
+        witness: what the graph must say of the witness picture (``witness.statement``); each request is held against
+            it, and the graph compiled again where one contradicts. None proves nothing.
 
     Raises:
         EngineError: the file cannot be read or is refused (``onnx_guard``), breaks the contract, the engine does not
-            take it, or the precision is not to be had here.
+            take it, the precision is not to be had here, or the engine contradicts the witness.
         MissingExtraError: OpenVINO was named and is not installed.
     """
     where = "graph" if isinstance(graph, bytes) else str(graph)
@@ -106,9 +113,9 @@ def open_engine(
     if engine == "auto":
         engine = "openvino" if importlib.util.find_spec("openvino") else "onnxruntime"
     if engine == "openvino":
-        return Engine("openvino", OpenVino(order), order)
+        return Engine("openvino", OpenVino(order), order, witness=witness)
     if engine == "onnxruntime":
-        return Engine("onnxruntime", OnnxRuntime(order), order)
+        return Engine("onnxruntime", OnnxRuntime(order), order, witness=witness)
     raise EngineError(f"no engine {engine!r}; there are auto, onnxruntime and openvino")
 
 
@@ -125,9 +132,17 @@ class Engine:
         score_names: the graph's scores, in its order.
         has_map: whether the graph gives an anomaly map.
         has_reconstruction: whether it gives a reconstruction.
+        has_nearest: whether it names the remembered good cells nearest to the image's.
     """
 
-    def __init__(self, name: str, backend: OnnxRuntime | OpenVino, order: Order) -> None:
+    def __init__(
+        self,
+        name: str,
+        backend: OnnxRuntime | OpenVino,
+        order: Order,
+        *,
+        witness: Mapping[str, float] | None = None,
+    ) -> None:
         contract = check_contract(backend.inputs, backend.outputs, where=order.where)
         self.name: Final = name
         self.version: Final = backend.version
@@ -138,12 +153,17 @@ class Engine:
         self.score_names: Final = contract.scores
         self.has_map: Final = MAP in contract.outputs
         self.has_reconstruction: Final = RECONSTRUCTION in contract.outputs
+        self.has_nearest: Final = NEAREST in contract.outputs
         self._where = order.where
         self._outputs = contract.outputs
         self._chunk = contract.batch or order.chunk
         self._backend = backend
-        backend.compile(self._chunk)
         self._pool = ThreadPoolExecutor(order.requests, "candling-engine") if order.requests > 1 else None
+        try:
+            self._compile(witness)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -156,19 +176,23 @@ class Engine:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def run(self, images: FloatArray, *, maps: bool = True, reconstructions: bool = False) -> Outputs:
+    def run(
+        self, images: FloatArray, *, maps: bool = True, reconstructions: bool = False, nearest: bool = False
+    ) -> Outputs:
         """Run the graph on N images.
 
         Args:
             images: float32 (N, C, H, W) in [0, 1]; N may be 0. Each image's numbers are the same in any batch.
             maps: give the anomaly map, where the graph has one; without it, it is not copied out.
             reconstructions: give the reconstruction, likewise.
+            nearest: give the nearest remembered cells, likewise.
 
         Raises:
             EngineError: the images have another shape or type than the graph takes, or the engine failed.
         """
         self._check(images)
-        skipped = {name for name, asked in ((MAP, maps), (RECONSTRUCTION, reconstructions)) if not asked}
+        asked = {MAP: maps, RECONSTRUCTION: reconstructions, NEAREST: nearest}
+        skipped = {name for name, wished in asked.items() if not wished}
         wanted = tuple(name for name in self._outputs if name not in skipped)
         keep = len(images)
         # without an image one empty one is run and none of it given: so the shapes are right
@@ -180,6 +204,34 @@ class Engine:
             answers = list(self._pool.map(self._request, chunks, [wanted] * len(chunks)))
         columns = (np.concatenate(parts)[:keep] for parts in zip(*answers, strict=True))
         return self._name(dict(zip(wanted, columns, strict=True)))
+
+    def _compile(self, witness: Mapping[str, float] | None) -> None:
+        """Compile until no request contradicts the witness: what computes garbage once does so until compiled anew."""
+        told = None
+        for _ in range(_COMPILATIONS):
+            self._backend.compile(self._chunk)
+            told = self._contradiction(witness) if witness else None
+            if told is None:
+                return
+        other = "onnxruntime" if self.name == "openvino" else "openvino"
+        raise EngineError(
+            f"{self._where}: {self.name} computes garbage, also when it compiles the graph {_COMPILATIONS} times: "
+            f"{told}; use engine {other!r}"
+        )
+
+    def _contradiction(self, witness: Mapping[str, float]) -> str | None:
+        """Run every request once on the witness picture; say where one contradicts."""
+        wanted = [name for name in self._outputs if name in {*self.score_names, MAP, "confidences"}]
+        images = np.repeat(witness_picture(self.input_shape)[None], self._chunk, axis=0)
+        every = [images] * self.requests  # they stand in line, so each runs one
+        run = map if self._pool is None else self._pool.map
+        for answers in list(run(self._request, every, [wanted] * self.requests)):
+            for at in range(self._chunk):
+                said = statement({name: part[at : at + 1] for name, part in zip(wanted, answers, strict=True)})
+                told = contradiction(said, witness, self.precision)
+                if told is not None:
+                    return told
+        return None
 
     def _check(self, images: FloatArray) -> None:
         expected = f"float32 (N, {', '.join(map(str, self.input_shape))})"
@@ -207,7 +259,7 @@ class Engine:
         return answers
 
     def _name(self, columns: Mapping[str, NDArray[Any]]) -> Outputs:
-        parts = {name: columns.get(name) for name in (MAP, RECONSTRUCTION, *BOXES)}
+        parts = {name: columns.get(name) for name in (MAP, RECONSTRUCTION, NEAREST, *BOXES)}
         return Outputs({name: columns[name] for name in self.score_names}, **parts)
 
 
