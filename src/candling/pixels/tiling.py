@@ -15,7 +15,7 @@ from candling.types import Box, FloatArray, Frame, Region
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["cut", "grid", "starts", "stitch"]
+__all__ = ["cut", "grid", "hull", "starts", "stitch", "uncovered"]
 
 
 def cut(frame: Frame, regions: Sequence[Region]) -> list[tuple[Region, Box, Frame]]:
@@ -99,6 +99,31 @@ def grid(height: int, width: int, size: int, stride: int | None = None) -> list[
     """
     tops, lefts = starts(height, size, stride), starts(width, size, stride)
     return [Box(top, left, size, size) for top in tops for left in lefts]
+
+
+def hull(boxes: Sequence[Box]) -> Box:
+    """Give the smallest box around others, at least one.
+
+    >>> hull([Box(0, 2, 4, 4), Box(3, 0, 4, 4)])
+    Box(top=0, left=0, height=7, width=6)
+    """
+    top, left = min(box.top for box in boxes), min(box.left for box in boxes)
+    return Box(top, left, max(box.bottom for box in boxes) - top, max(box.right for box in boxes) - left)
+
+
+def uncovered(boxes: Iterable[Box], product: Box) -> int:
+    """Count the pixels of a product that lie in no box: 0 proves that every one of them is seen.
+
+    >>> uncovered([Box(0, 0, 4, 4), Box(0, 4, 4, 4)], Box(0, 0, 4, 8))
+    0
+    >>> uncovered([Box(0, 0, 4, 4), Box(0, 5, 4, 4)], Box(0, 0, 4, 8))
+    4
+    """
+    seen = np.zeros((product.height, product.width), np.bool_)
+    for box in boxes:
+        top, left = max(box.top - product.top, 0), max(box.left - product.left, 0)
+        seen[top : max(box.bottom - product.top, 0), left : max(box.right - product.left, 0)] = True
+    return int(seen.size - np.count_nonzero(seen))
 
 
 def stitch(
