@@ -17,18 +17,21 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from candling.errors import RecipeError
+from candling.pixels.tiling import hull, uncovered
 from candling.types import Box, Region
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "Level",
     "Limits",
     "MethodChoice",
     "Prepare",
     "Recipe",
     "RegionChoice",
     "Story",
+    "Strip",
     "Training",
     "dump_recipe",
     "explain",
@@ -36,6 +39,9 @@ __all__ = [
     "parse_recipe",
     "shipped_recipes",
 ]
+
+Level = Literal["patch", "strip", "run"]
+"""What the number of a limit's goal is counted in."""
 
 SHIPPED = Path(__file__).parent / "recipes"
 """Where the recipes that come with candling lie."""
@@ -71,16 +77,22 @@ class Prepare(_Shape):
         height: rows the network sees, or "auto": from ``pixels`` and the median shape of the good images.
         width: columns the network sees, or "auto".
         pixels: the number of pixels an "auto" size aims at.
+        short_side: the shorter side an "auto" size aims at instead, so that a long product keeps its detail.
         multiple: an "auto" size is rounded to a multiple of this.
         white: the value that becomes 1.0; None is the largest value of the frame's type (255 or 65535).
+        align: what is undone before anything else sees a patch: "shift", a product that lies elsewhere; "turn", also
+            one that is turned; "auto" takes what clearly brings good images closer to one another, without pushing
+            their edges out of the frame (decided when training starts).
     """
 
     channels: Literal[1, 3, "auto"] = "auto"
     height: int | Literal["auto"] = Field(default="auto")
     width: int | Literal["auto"] = Field(default="auto")
     pixels: int = Field(default=256 * 256, ge=1024, le=2**26)
+    short_side: int | None = Field(default=None, ge=32, le=4096)
     multiple: int = Field(default=32, ge=1, le=256)
     white: int | None = Field(default=None, ge=1, le=65535)
+    align: Literal["none", "shift", "turn", "auto"] = "none"
 
     @model_validator(mode="after")
     def _sizes_are_usable(self) -> Prepare:
@@ -93,7 +105,7 @@ class Prepare(_Shape):
     @property
     def resolved(self) -> bool:
         """True when no "auto" is left, as in every bundle."""
-        return "auto" not in (self.channels, self.height, self.width)
+        return "auto" not in (self.channels, self.height, self.width, self.align)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -121,6 +133,34 @@ class RegionChoice(_Shape):
         return Region(self.name, Box(self.top, self.left, self.height, self.width))
 
 
+class Strip(_Shape):
+    """A product of several equal vials side by side, seen in several frames; ``[[regions]]`` lie in the first vial.
+
+    Attributes:
+        vials: how many, counted from left to right.
+        pitch_px: columns from one vial to the next.
+        frames: how many frames make one acquisition, in the order they were taken.
+        height: rows of a frame; a frame of another size is rejected.
+        width: columns of a frame.
+        runs: repeated acquisitions that classify a product.
+        agree: how many of them must agree (7 of 10: Ferrari et al. 2024).
+    """
+
+    vials: int = Field(ge=1, le=1000)
+    pitch_px: int = Field(ge=1)
+    frames: int = Field(default=1, ge=1, le=1000)
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
+    runs: int = Field(default=10, ge=1, le=1000)
+    agree: int = Field(default=7, ge=1)
+
+    @model_validator(mode="after")
+    def _runs_can_decide(self) -> Strip:
+        if not self.runs < 2 * self.agree <= 2 * self.runs:
+            raise ValueError(f"{self.agree} of {self.runs} runs decides nothing; agree must be more than half of runs")
+        return self
+
+
 class MethodChoice(BaseModel):
     """Which method learns, by the name of its file; all other keys are the method's own options."""
 
@@ -143,9 +183,14 @@ class Training(_Shape):
         batch_size: images an update.
         learning_rate: at the start.
         weight_decay: L2 penalty.
-        schedule: how the learning rate falls: on a plateau of the held-out loss, as a cosine over the budget, or not.
+        schedule: how the learning rate falls: on a plateau of the held-out loss, as a cosine over the budget, as a
+            cosine that restarts, or not.
         plateau_factor: by which the rate is multiplied at a plateau.
         plateau_patience: epochs without improvement before that.
+        restart_factor: by which the rate at the start of each cosine is multiplied at a restart.
+        restart_unit: what is counted between two restarts: samples seen or updates ("steps").
+        restart_every: how many of them; None is as many as there are good images to train on, which in samples is one
+            epoch.
         stop_patience: epochs without improvement before training ends; None never.
         hold_out: share of the good images held out, for schedule, stopping and limits; at least one image.
         keep: which network is exported: the one of the best held-out loss, of the best training loss, or the last.
@@ -158,9 +203,12 @@ class Training(_Shape):
     batch_size: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
-    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
+    schedule: Literal["plateau", "cosine", "restarts", "constant"] = "plateau"
     plateau_factor: float = Field(default=0.1, gt=0, lt=1)
     plateau_patience: int = Field(default=10, ge=0)
+    restart_factor: float = Field(default=1 / 3, gt=0, le=1)
+    restart_unit: Literal["samples", "steps"] = "samples"
+    restart_every: int | None = Field(default=None, ge=1)
     stop_patience: int | None = Field(default=None, ge=1)
     hold_out: float = Field(default=0.1, gt=0, lt=1)
     keep: Literal["validation", "training", "last"] = "validation"
@@ -179,6 +227,8 @@ class Limits(_Shape):
             rejects.
         confidence: of the stated interval.
         grey: width of the grey zone above the limit, as a share of the way from the typical good score to the limit.
+        level: what the goal's number is counted in: patches of a strip, strips (one acquisition each), or products
+            classified by their runs. A product that is no strip has one patch a region and knows "patch" alone.
     """
 
     scores: tuple[str, ...] = Field(min_length=1, strict=False)
@@ -186,6 +236,7 @@ class Limits(_Shape):
     value: float = Field(default=0.05, ge=0)
     confidence: float = Field(default=0.95, gt=0, lt=1)
     grey: float = Field(default=0.0, ge=0)
+    level: Level = "patch"
 
 
 class Recipe(_Shape):
@@ -194,6 +245,7 @@ class Recipe(_Shape):
     story: Story
     prepare: Prepare = Prepare()
     regions: tuple[RegionChoice, ...] = Field(default=(), strict=False)
+    strip: Strip | None = None
     method: MethodChoice
     training: Training = Training()
     limits: Limits
@@ -205,10 +257,58 @@ class Recipe(_Shape):
             raise ValueError(f"two regions have one name: {', '.join(sorted(names))}")
         return self
 
+    @model_validator(mode="after")
+    def _strip_is_seen_whole(self) -> Recipe:
+        strip = self.strip
+        if strip is None:
+            if self.limits.level != "patch":
+                raise ValueError(f"limits.level is {self.limits.level!r}, which needs a [strip]; add it, or say patch")
+            return self
+        if not self.regions:
+            raise ValueError("a [strip] needs [[regions]], the boxes of its first vial; add them")
+        boxes = [place.box for place in self.places if place.box is not None]
+        product = hull(boxes)
+        if product.bottom > strip.height or product.right > strip.width:
+            raise ValueError(
+                f"the patches reach row {product.bottom} and column {product.right}, outside the frame of "
+                f"{strip.height} x {strip.width} px; correct regions, pitch_px or vials"
+            )
+        left_out = uncovered(boxes, product)
+        if left_out:
+            raise ValueError(
+                f"{left_out} pixels of the product lie in no patch; let the regions of one vial and of its neighbours "
+                "touch or overlap"
+            )
+        return self
+
     @property
     def places(self) -> tuple[Region, ...]:
-        """The regions of the product; the whole frame when none is named."""
-        return tuple(choice.region() for choice in self.regions) or (Region(),)
+        """Every patch of one frame: the regions of the product, of each vial in turn where it is a strip.
+
+        The whole frame when no region is named.
+        """
+        first = tuple(choice.region() for choice in self.regions) or (Region(),)
+        if self.strip is None:
+            return first
+        vials = range(1, self.strip.vials + 1)
+        return tuple(_moved(region, vial, self.strip.pitch_px) for vial in vials for region in first)
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """The names of the regions, each once: what limits and templates are kept by."""
+        return tuple(dict.fromkeys(place.name for place in self.places))
+
+    @property
+    def frames(self) -> int:
+        """How many frames show one product."""
+        return 1 if self.strip is None else self.strip.frames
+
+
+def _moved(region: Region, vial: int, pitch_px: int) -> Region:
+    """Give the same region of another vial."""
+    assert region.box is not None  # a strip has named regions only
+    box = region.box
+    return Region(region.name, Box(box.top, box.left + (vial - 1) * pitch_px, box.height, box.width), vial)
 
 
 def shipped_recipes() -> dict[str, Path]:

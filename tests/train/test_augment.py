@@ -55,3 +55,23 @@ def test_brightness_multiplies_and_stays_in_range():
     factors = (variants / given).flatten(1)[:, 0]
     assert factors.min() >= 0.79
     assert factors.max() <= 1.21
+
+
+def test_a_turn_is_a_rotation_about_the_middle():
+    """A level line leans by up to the given angle, either way, also where pictures are not square; its middle stays."""
+    rows = torch.linspace(-1, 1, 41).view(1, 1, 41, 1)
+    line = torch.exp(-20 * rows**2).expand(60, 1, 41, 81)  # level, through the middle
+    turned = augment(line, seeded(), AugmentOptions(turn_degrees=20.0))
+    ends = turned[:, 0, :, 70].argmax(dim=1) - turned[:, 0, :, 10].argmax(dim=1)
+    angles = torch.atan2(ends.float(), torch.tensor(60.0)).rad2deg()
+    assert angles.abs().max() <= 21.0
+    assert angles.min() < -12.0
+    assert angles.max() > 12.0
+    assert turned[:, 0, 20, 40].min() > 0.95  # the middle stays
+
+
+def test_noise_has_its_standard_deviation():
+    """Grey pictures get Gaussian noise of the given spread, and stay in [0, 1]."""
+    noisy = augment(torch.full((50, 1, 16, 16), 0.5), seeded(), AugmentOptions(noise=0.03))
+    assert noisy.std().item() == pytest.approx(0.03, rel=0.05)
+    assert augment(torch.ones(5, 1, 16, 16), seeded(), AugmentOptions(noise=0.03)).max() == 1.0

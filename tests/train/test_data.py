@@ -144,6 +144,18 @@ def test_a_region_outside_the_frame_is_named(folder, tmp_path):
         prepared([folder("a.png", noise((16, 24)))], recipe(SMALL, regions), tmp_path)
 
 
+def test_each_patch_keeps_the_name_of_its_region(folder, tmp_path):
+    """Two regions of each frame, in the recipe's order; without regions every patch shows the whole frame."""
+    boxes = "".join(
+        f"[[regions]]\nname = '{name}'\ntop = {top}\nleft = 0\nheight = 8\nwidth = 24\n"
+        for name, top in (("neck", 0), ("body", 8))
+    )
+    ready = prepared([folder(f"{n}.png", noise((16, 24))) for n in range(2)], recipe(SMALL, boxes), tmp_path)
+    assert ready.regions == ("neck", "body", "neck", "body")
+    assert ready.regions_of(torch.tensor([3, 0])) == ("body", "neck")
+    assert PreparedSet(ready.frames).regions_of(torch.tensor([3, 0])) == ()
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_images_are_refused(folder, tmp_path, count):
     """An empty folder, and one with a single image, are refused before anything is decoded."""

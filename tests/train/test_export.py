@@ -13,7 +13,7 @@ from torch import nn
 
 import candling
 from candling.errors import EngineError, TrainingError
-from candling.runtime.engine import open_engine
+from candling.runtime.engine import open_engine, statement, witness_picture
 from candling.train import export as module
 from candling.train.export import export
 
@@ -58,6 +58,39 @@ def test_graph_is_the_network(exported, images):
     assert "onnxruntime" in {engine for engine, _ in parity.differences}
     assert max(parity.differences.values()) < 1e-5
     assert all(isinstance(value, str | int | float) for value in parity.facts().values())
+
+
+def test_the_witness_is_what_the_network_says_and_every_engine_repeats(exported):
+    """Score, mean and largest value of the map on the drawn picture, from the network itself; an engine agrees."""
+    picture = witness_picture((1, 24, 32))[None]
+    with torch.inference_mode():
+        outputs = Network().eval()(torch.from_numpy(picture))
+    expected = {
+        "error": outputs["error"].item(),
+        "anomaly_map mean": outputs["anomaly_map"].double().mean().item(),
+        "anomaly_map max": outputs["anomaly_map"].max().item(),
+    }
+    assert exported.witness == pytest.approx(expected, rel=1e-12)
+    with open_engine(exported.graph, witness=exported.witness) as engine:
+        given = engine.run(picture)
+    said = statement({**given.scores, "anomaly_map": given.anomaly_map})
+    assert said == pytest.approx(dict(exported.witness), rel=1e-5)
+
+
+def test_a_value_that_proves_nothing_is_no_witness(images):
+    """A score that is infinite on the drawn picture, or that an engine does not repeat, is left out; others stay."""
+    noise = float(np.abs(np.diff(witness_picture((1, 24, 32)), axis=2)).mean())
+    plain = images * 0 + 0.5
+
+    class Steep(Network):
+        def forward(self, image):
+            rough = (image[..., 1:] - image[..., :-1]).abs().mean((1, 2, 3))
+            return {**super().forward(image), "rarity": 1 / (noise / 2 - rough).relu()}
+
+    witness = export(Steep(), plain).witness
+    assert witness.keys() == {"error", "anomaly_map mean", "anomaly_map max"}
+    answers = {"error": np.array([1.0]), "rarity": np.array([3.0])}
+    assert module._repeated({"error": 1.0, "rarity": 2.0}, answers) == {"error": 1.0}
 
 
 def test_graph_takes_any_number_of_images(exported, images):
@@ -137,3 +170,55 @@ def test_what_cannot_be_exported_is_explained(images):
     with pytest.raises(TrainingError, match="cannot be exported to ONNX") as refusal:
         export(Branching(), images)
     assert "\n" not in str(refusal.value)
+
+
+class Remembering(Network):
+    """The same, and it names a remembered cell for each of 3 x 4; ``first`` is the lowest of the names."""
+
+    def __init__(self, first: int = -1, *, turns: bool = False) -> None:
+        super().__init__()
+        self.first, self.turns = first, turns
+
+    def forward(self, image):
+        names = torch.arange(12, device=image.device).view(1, 3, 4) + self.first
+        bright = (image.mean((1, 2, 3), keepdim=True)[:, 0] > 0.5).to(torch.int64)
+        return {**super().forward(image), "nearest": names + bright * (12 if self.turns else 0)}
+
+
+def test_the_nearest_cells_are_there_but_not_compared(images):
+    """Their type, shape and range are held, in every engine; no figure of parity is made of them."""
+    exported = export(Remembering(), images, remembered=1)
+    assert "nearest" not in {output for _, output in exported.parity.differences} | set(exported.parity.scales)
+    with open_engine(exported.graph) as engine:
+        outputs = engine.run(images[:2].numpy(), nearest=True)
+    np.testing.assert_array_equal(outputs.nearest, np.arange(-1, 11).reshape(1, 3, 4).repeat(2, axis=0))
+
+
+def test_another_choice_among_equals_is_no_other_graph(images, monkeypatch):
+    """Of two cells as near either may win: a graph that names others passes, as long as they are remembered."""
+    other = export(Remembering(0), images).graph
+    monkeypatch.setattr(module, "_to_onnx", lambda *args, **kwargs: other)
+    assert export(Remembering(3), images, remembered=2).parity.images == 9
+
+
+@pytest.mark.parametrize(
+    ("first", "remembered", "told"),
+    [(-2, None, r"'nearest' names pictures -1 to 0"), (1, 1, "names pictures 0 to 1 .* where 1 are remembered")],
+)
+def test_a_cell_that_is_not_remembered_is_refused(images, first, remembered, told):
+    """Below -1, or of a picture that there is not."""
+    with pytest.raises(TrainingError, match=told):
+        export(Remembering(first), images, remembered=remembered)
+
+
+def test_a_grid_of_another_shape_is_refused(images, monkeypatch):
+    """A graph whose grid is not the network's is not the network."""
+    graph = export(Remembering(), images).graph
+
+    class Wide(Remembering):
+        def forward(self, image):
+            return {**super().forward(image), "nearest": super().forward(image)["nearest"].view(-1, 4, 3)}
+
+    monkeypatch.setattr(module, "_to_onnx", lambda *args, **kwargs: graph)
+    with pytest.raises(TrainingError, match=r"'nearest' is int64 \(9, 3, 4\) .*the network gives int64 \(9, 4, 3\)"):
+        export(Wide(), images)

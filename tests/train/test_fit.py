@@ -1,8 +1,8 @@
-"""The loop: exact resume, budgets, schedule, stopping, what is kept, and what it says when it cannot go on."""
+"""A training that is killed, stopped or given more time ends with the very bits of one that was left alone."""
 
 from __future__ import annotations
 
-import csv
+import importlib.util
 import itertools
 import os
 import random
@@ -11,128 +11,25 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
-from candling.errors import DiskError, TrainingError
-from candling.recipe import Recipe, parse_recipe
-from candling.train import checkpoint, loop
-from candling.train.data import PreparedSet
+from candling.errors import TrainingError
+from candling.train import checkpoint
 from candling.train.devices import open_fabric
-from candling.train.fit import fit
 from candling.train.method import Batch, Plan
 from candling.train.progress import Silent, Standing
 from candling.train.stopping import Stopped
 
-
-class Tiny:
-    """An autoencoder with batch norm, dropout and noise from the batch: all that a resume could get wrong."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        network = nn.Sequential(
-            nn.Conv2d(plan.shape[0], 8, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.Dropout(0.3),
-            nn.Conv2d(8, 8, 3, padding=1),
-            nn.ConvTranspose2d(8, plan.shape[0], 4, stride=2, padding=1),
-            nn.Sigmoid(),
-        ).to(memory_format=torch.channels_last)
-        adam = torch.optim.Adam(network.parameters(), lr=plan.training.learning_rate, fused=True)
-        network, adam = plan.fabric.setup(network, adam)
-        self.networks, self.optimizers = {"network": network}, {"network": adam}
-        self.rates: list[float] = []
-        self.finished: list[int] = []
-
-    def step(self, batch: Batch):
-        network, adam = self.networks["network"].train(), self.optimizers["network"]
-        self.rates.append(adam.param_groups[0]["lr"])
-        noise = torch.randn(batch.images.shape, generator=batch.generator)
-        loss = (network(batch.images + 0.1 * noise) - batch.images).square().mean()
-        adam.zero_grad(set_to_none=True)
-        self.plan.fabric.backward(loss)
-        adam.step()
-        return {"loss": loss.item()}
-
-    @torch.no_grad()
-    def validate(self, batch: Batch):
-        self.networks["network"].eval()
-        return {"loss": (self.networks["network"](batch.images) - batch.images).square().mean().item()}
-
-    def finish(self, batches):
-        self.finished = torch.cat([batch.indices for batch in batches]).tolist()
-
-    def graph(self):
-        return self.networks["network"]
-
-
-def build_tiny(name, options, plan):
-    return Tiny(plan)
-
-
-def recipe(**training) -> Recipe:
-    lines = "\n".join(f"{key} = {value!r}" for key, value in {"precision": "float32", **training}.items())
-    return parse_recipe(
-        f"[story]\nproduct = 'drawn'\n[prepare]\nchannels = 1\nheight = 16\nwidth = 16\n[method]\nname = 'tiny'\n"
-        f"[training]\n{lines}\n[limits]\nscores = ['error']\n",
-        where="test",
-    )
-
-
-def images(count: int, *, seed: int = 0) -> PreparedSet:
-    return PreparedSet(np.random.default_rng(seed).integers(0, 256, (count, 16, 16), dtype=np.uint8))
-
-
-def run(work: Path, *, build=build_tiny, data="data", progress=None, resume=True, clock=time.monotonic, **training):
-    """21 images in batches of 8 are 3 updates an epoch, 4 epochs are 12 updates."""
-    work.mkdir(exist_ok=True)
-    return fit(
-        recipe(**{"epochs": 4, "batch_size": 8, **training}),
-        images(21),
-        images(5, seed=1),
-        work=work,
-        data=data,
-        build=build,
-        progress=progress,
-        resume=resume,
-        accelerator="cpu",
-        clock=clock,
-    )
-
-
-def state(fitted) -> dict[str, torch.Tensor]:
-    return checkpoint.network_weights(fitted.method)
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def rows(fitted) -> list[dict[str, str]]:
-    """Give the curves without the seconds, which no two trainings share."""
-    with fitted.curves.open() as file:
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
-
-
-class StopAt(Silent):
-    """Sends a signal after some update, and remembers what it heard."""
-
-    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
-        self.at, self.number = step, number
-        self.heard: list[str] = []
-
-    def stage(self, sentence: str) -> None:
-        self.heard.append(sentence)
-
-    def stand(self, standing: Standing) -> None:
-        if standing.step == self.at:
-            signal.raise_signal(self.number)
+spec = importlib.util.spec_from_file_location("candling_fitting", Path(__file__).with_name("fitting.py"))
+fitting = sys.modules["candling_fitting"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fitting)
+Tiny, StopAt, recipe, run = fitting.Tiny, fitting.StopAt, fitting.recipe, fitting.run
+state, same, rows = fitting.state, fitting.same, fitting.rows
 
 
 @pytest.fixture(scope="module", params=["validation", "training", "last"])
@@ -295,98 +192,6 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
         run(tmp_path, epochs=1)
 
 
-def test_minutes_end_training(tmp_path):
-    """A budget of minutes ends training inside an epoch, and what was learned until then is judged and kept."""
-    ticks = itertools.count(0.0, 6.0)  # the clock goes on 6 s whenever somebody looks at it
-    fitted = run(tmp_path, minutes=1.0, epochs=100, clock=lambda: next(ticks))
-    assert fitted.ended == "minutes"
-    assert 60 <= fitted.seconds <= 72
-    assert len(rows(fitted)) == fitted.epochs
-
-
-def test_time_before_an_interruption_counts(tmp_path):
-    """A resumed training has only the minutes that are left."""
-
-    def clock():
-        ticks = itertools.count(0.0, 6.0)
-        return lambda: next(ticks)
-
-    with pytest.raises(Stopped):
-        run(tmp_path, minutes=1.0, epochs=100, clock=clock(), progress=StopAt(4))
-    heard: list[float] = []
-    watcher = Silent()
-    watcher.stand = lambda standing: heard.append(standing.seconds)
-    assert run(tmp_path, minutes=1.0, epochs=100, clock=clock(), progress=watcher).seconds <= 72
-    assert heard[0] > 20
-
-
-SCRIPT = {"held_out": [0.5, 0.2, 0.4, 0.3], "training": [0.4, 0.3, 0.1, 0.2]}
-
-
-class Scripted(Tiny):
-    """Its losses follow a script; it remembers the weights of each epoch."""
-
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
-        self.epochs: list[dict[str, torch.Tensor]] = []
-
-    def step(self, batch: Batch):
-        super().step(batch)
-        return {"loss": SCRIPT["training"][len(self.epochs)]}
-
-    def validate(self, batch: Batch):
-        self.epochs.append(checkpoint.network_weights(self))
-        return {"loss": SCRIPT["held_out"][len(self.epochs) - 1]}
-
-
-@pytest.mark.parametrize(("keep", "epoch", "loss"), [("validation", 2, 0.2), ("training", 3, 0.1), ("last", 4, None)])
-def test_the_best_epoch_is_kept(tmp_path, keep, epoch, loss):
-    """The weights given back are those of the lowest held-out loss, of the lowest training loss, or the last."""
-    fitted = run(tmp_path, build=lambda _name, _options, plan: Scripted(plan), keep=keep)
-    assert same(state(fitted), fitted.method.epochs[epoch - 1])
-    assert fitted.kept_epoch == epoch
-    assert fitted.kept_loss == (None if loss is None else pytest.approx(loss))
-
-
-def test_no_improvement_ends_training(tmp_path):
-    """A rate that changes nothing ends training after stop_patience epochs without improvement."""
-    fitted = run(tmp_path, epochs=50, stop_patience=3, learning_rate=1e-12)
-    assert fitted.ended == "no improvement"
-    assert fitted.epochs <= 12
-
-
-def test_plateaus_lower_the_rate(tmp_path):
-    """The rate falls by the factor each time the held-out loss stays, and the curves show it."""
-    fitted = run(tmp_path, epochs=30, plateau_patience=2, plateau_factor=0.5, learning_rate=1e-12)
-    rates = [float(row["rate"]) for row in rows(fitted)]
-    assert rates[0] == 1.0
-    assert set(rates) <= {0.5**n for n in range(30)}
-    assert rates[-1] <= 0.5**3
-    assert fitted.method.rates[-1] == pytest.approx(1e-12 * rates[-1])
-
-
-def test_finish_sees_every_good_image_once(tmp_path):
-    """What has no gradient is fitted on all good training images, in order, and on no held-out one."""
-    assert run(tmp_path, epochs=1).method.finished == list(range(21))
-
-
-class Diverging(Tiny):
-    """Its loss is no number from some update on."""
-
-    def step(self, batch: Batch):
-        losses = super().step(batch)
-        return losses if len(self.rates) < 6 else {"loss": float("nan")}
-
-
-def test_a_loss_that_is_no_number_ends_training(tmp_path):
-    """The sentence names the epoch and the remedy, and the last good checkpoint stays readable."""
-    with pytest.raises(TrainingError, match=r"became nan in epoch 2, update 6; lower \[training\] learning_rate"):
-        run(tmp_path, build=lambda name, options, plan: Diverging(plan))
-    numbers = checkpoint.read_numbers(tmp_path / checkpoint.NAME)
-    assert numbers["counters"]["epoch"] == 1
-    assert run(tmp_path).epochs == 4
-
-
 def test_weights_that_are_no_numbers_are_not_stored(tmp_path):
     """A checkpoint is never replaced by one whose weights are infinite or NaN."""
     fitted = run(tmp_path, epochs=1)
@@ -397,52 +202,6 @@ def test_weights_that_are_no_numbers_are_not_stored(tmp_path):
     with pytest.raises(TrainingError, match="learning_rate"):
         checkpoint.save_checkpoint(path, fitted.method, {}, best=None)
     assert path.read_bytes() == before
-
-
-def test_a_full_disk_warns_once_and_training_goes_on(tmp_path, monkeypatch):
-    """A checkpoint that cannot be written on the way costs a warning; the last one, which must be, raises."""
-    monkeypatch.setattr(checkpoint, "write_atomic", full_disk)
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    watcher = StopAt(-1)
-    with pytest.raises(DiskError, match="No space left"):
-        run(tmp_path, progress=watcher)
-    assert sum("training goes on" in sentence for sentence in watcher.heard) == 1
-    assert len((tmp_path / "curves.csv").read_text().splitlines()) == 5
-
-
-def full_disk(path: Path, data: bytes) -> None:
-    raise DiskError(f"{path}: cannot be written: No space left on device")
-
-
-def test_memory_that_does_not_suffice_is_explained(tmp_path):
-    """Where memory runs out the sentence names the batch size, and other failures stay what they are."""
-
-    class Greedy(Tiny):
-        def step(self, batch):
-            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 TB")
-
-    class Broken(Tiny):
-        def step(self, batch):
-            raise RuntimeError("a bug of its own")
-
-    with pytest.raises(TrainingError, match=r"lower \[training\] batch_size"):
-        run(tmp_path, build=lambda name, options, plan: Greedy(plan))
-    with pytest.raises(RuntimeError, match="a bug of its own"):
-        run(tmp_path, build=lambda name, options, plan: Broken(plan))
-
-
-def test_the_watcher_hears_where_the_loop_stands(tmp_path):
-    """Each update is told with its epoch, losses, speed and the time that is left."""
-    heard: list[Standing] = []
-    watcher = Silent()
-    watcher.stand = heard.append
-    run(tmp_path, progress=watcher)
-    assert [(at.epoch, at.epoch_step, at.step) for at in heard[:4]] == [(1, 1, 1), (1, 2, 2), (1, 3, 3), (2, 1, 4)]
-    assert not heard[2].held_out
-    assert heard[3].held_out["loss"] > 0
-    assert heard[-1].seconds_left == 0.0
-    assert heard[-1].images_per_second > 0
-    assert all(at.epoch_steps == 3 and at.epochs == 4 for at in heard)
 
 
 def test_moments_lie_in_memory_like_their_parameters(tmp_path):
@@ -463,3 +222,75 @@ def test_networks_of_another_shape_are_refused(tmp_path):
     other = Tiny(Plan((3, 16, 16), recipe().training, fabric))
     with pytest.raises(TrainingError, match="of other networks"):
         checkpoint.load_checkpoint(tmp_path / checkpoint.NAME, other)
+
+
+class Beginning(Tiny):
+    """Looks at the good images first and adds what it saw to its loss; what it saw is no part of its networks."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.seen: list[list[int]] = []
+        self.bright = 0.0
+
+    def begin(self, good, held_out, progress) -> None:
+        assert not self.rates, "it began after an update"
+        progress.stage("looking at the good images")
+        for some in (good, held_out):
+            walks = [torch.cat([batch.indices for batch in some]).tolist() for _ in range(2)]
+            assert walks[0] == walks[1], "a second walk shows other images"
+            self.seen.append(walks[0])
+        self.bright = float(torch.cat([batch.images for batch in good]).mean())
+
+    def choices(self):
+        return {"brightness": self.bright}
+
+    def step(self, batch: Batch):
+        assert self.bright > 0.0, "an update came first"
+        losses = super().step(replace(batch, images=batch.images * self.bright))
+        return {"loss": losses["loss"] + self.bright}
+
+
+def beginning(name, options, plan):
+    return Beginning(plan)
+
+
+def test_a_method_may_begin_by_looking(tmp_path):
+    """Before the first update it sees every good and every held-out image, in order, as often as it likes."""
+    fitted = run(tmp_path, build=beginning, epochs=1)
+    assert fitted.method.seen == [list(range(21)), list(range(5))]
+    assert fitted.method.finished == list(range(21))
+
+
+def test_a_resumed_training_looks_again(tmp_path):
+    """What was seen before the first update lies in no checkpoint: it is looked at anew, and the bits are the same."""
+    undisturbed = run(tmp_path / "whole", build=beginning, keep="last")
+    with pytest.raises(Stopped):
+        run(tmp_path / "parts", build=beginning, keep="last", progress=StopAt(5))
+    watcher = StopAt(-1)
+    resumed = run(tmp_path / "parts", build=beginning, keep="last", progress=watcher)
+    assert "looking at the good images" in watcher.heard
+    assert same(state(undisturbed), state(resumed))
+    assert rows(undisturbed) == rows(resumed)
+
+
+class Looking(Beginning):
+    """Is complete once it has begun."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.networks, self.optimizers = {}, {}
+
+    def step(self, batch: Batch):
+        raise TrainingError("no update was announced")
+
+    validate = step
+
+
+def test_without_optimisers_no_update_is_made(tmp_path):
+    """A method that learned all before its first update is finished then; nothing is stored that could be resumed."""
+    fitted = run(tmp_path, build=lambda name, options, plan: Looking(plan))
+    assert (fitted.steps, fitted.epochs, fitted.kept_loss) == (0, 0, None)
+    assert fitted.ended == "nothing to update"
+    assert fitted.method.finished == list(range(21))
+    assert not (tmp_path / checkpoint.NAME).exists()
+    assert not fitted.curves.exists()

@@ -6,17 +6,21 @@ import csv
 import fcntl
 import io
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from candling.data.samples import load_samples
-from candling.errors import DataError, OutputExistsError, SamplesError, TrainingError, UsageError
+from candling.errors import DataError, EngineError, OutputExistsError, SamplesError, TrainingError, UsageError
 from candling.recipe import parse_recipe
 from candling.runtime.inspector import Inspector
+from candling.runtime.references import References
 from candling.train import pipeline
+from candling.train.method import build_method
 from candling.train.pipeline import train_bundle, work_folder
 from candling.train.progress import Silent
 from candling.train.stopping import Stopped
@@ -109,6 +113,7 @@ def test_the_card_tells_the_story(bundle):
     assert card.training["ended"] == "epochs"
     assert card.training["precision_chosen"] == "float32"
     assert card.parity["batches"] == "1, 3, 8"
+    assert {"mean_squared_error", "anomaly_map mean", "anomaly_map max"} <= card.witness.keys()
     assert {"torch", "onnxruntime", "python"} <= card.versions.keys()
     assert card.hardware["device"] in {"cpu", "cuda", "mps"}
     assert str(bundle.path.parent) not in card.model_dump_json()
@@ -231,11 +236,20 @@ def test_an_unreadable_image_is_refused(recipe, discs, tmp_path):
 def test_a_goal_that_needs_defects_waits_for_them(bundle, discs):
     """Until labelled defects are seen, the limits aim at a false-reject rate, and the watcher hears why."""
     decided = bundle.recipe.model_copy(update={"limits": bundle.recipe.limits.model_copy(update={"goal": "youden"})})
-    images = SimpleNamespace(recipe=decided, set=load_samples(discs))
+    images = SimpleNamespace(recipe=decided, set=load_samples(discs), aligned=SimpleNamespace(aligners={}))
     watcher = Watcher()
-    limits = pipeline._limits(images, bundle.read_graph(), progress=watcher)
+    exported = SimpleNamespace(graph=bundle.read_graph(), witness=bundle.card.witness)
+    limits = pipeline._limits(images, exported, progress=watcher)
     assert limits.entries[0].goal == "false_reject"
     assert any("needs labelled defects" in sentence for sentence in watcher.heard)
+
+
+def test_limits_are_chosen_by_a_checked_engine(bundle, discs):
+    """The engine that scores the held-out images is held against the witness first."""
+    images = SimpleNamespace(recipe=bundle.recipe, set=load_samples(discs))
+    exported = SimpleNamespace(graph=bundle.read_graph(), witness={"mean_squared_error": 9.0})
+    with pytest.raises(EngineError, match=r"mean_squared_error is .* where the witness says 9"):
+        pipeline._limits(images, exported, progress=Watcher())
 
 
 def test_real_capsules_train(real_data, tmp_path):
@@ -247,3 +261,75 @@ def test_real_capsules_train(real_data, tmp_path):
     made = train_bundle(parse_recipe(RECIPE, where="test"), data, tmp_path / "out", epochs=1)
     assert made.card.data.counts == {"fit": 14, "held_out": 6}
     assert made.recipe.prepare.shape[0] == 1  # this category is stored in grey
+
+
+class _Remembering:
+    """A trained method that also remembers its first two good images, cell by cell of 16 px."""
+
+    def __init__(self, method, pictures):
+        self._method, self._pictures = method, pictures
+
+    def __getattr__(self, name):
+        return getattr(self._method, name)
+
+    def references(self):
+        return self._pictures
+
+    def graph(self):
+        return _Named(self._method.graph())
+
+
+class _Named(torch.nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, image):
+        picture = (image.mean((1, 2, 3)) > 0.3).to(torch.int64).view(-1, 1, 1)
+        return {**self.inner(image), "nearest": torch.arange(6).view(1, 2, 3) + 6 * picture}
+
+
+def test_what_a_method_remembers_goes_into_the_bundle(bundle, recipe, discs, tmp_path, monkeypatch):
+    """The pictures lie beside the graph that names them; a method that remembers nothing leaves no such file."""
+    pictures = np.arange(2 * 32 * 48, dtype=np.uint8).reshape(2, 32, 48)
+
+    def fit(*args, **kwargs):
+        fitted = pipeline_fit(*args, **kwargs)
+        return replace(fitted, method=_Remembering(fitted.method, pictures))
+
+    pipeline_fit = pipeline.fit
+    monkeypatch.setattr(pipeline, "fit", fit)
+    made = train_bundle(recipe, discs, tmp_path / "remembers", epochs=1)
+    references = References.load(made)
+    assert references.count == 2
+    np.testing.assert_array_equal(references.page(1), pictures[1])
+    [prediction] = Inspector.load(made).inspect_file(discs / "3.png", nearest=True).predictions
+    assert prediction.nearest.shape == (2, 3)
+    assert References.load(bundle) is None
+
+
+def test_what_a_method_decided_stands_on_the_card(bundle, recipe, discs, tmp_path, monkeypatch):
+    """Of a method that begins with the good images the card tells the choices; of another it tells none."""
+
+    class Deciding:
+        def __init__(self, method):
+            self._method = method
+
+        def __getattr__(self, name):
+            return getattr(self._method, name)
+
+        def begin(self, good, held_out, progress):
+            self.seen = [sum(len(batch.images) for batch in some) for some in (good, held_out)]
+
+        def choices(self):
+            return {"good and held out": " and ".join(map(str, self.seen))}
+
+    def fit(*args, **kwargs):
+        return pipeline_fit(*args, **kwargs, build=lambda *given: Deciding(build_method(*given)))
+
+    pipeline_fit = pipeline.fit
+    monkeypatch.setattr(pipeline, "fit", fit)
+    made = train_bundle(recipe, discs, tmp_path / "decides", epochs=1)
+    assert made.card.choices["good and held out"] == "14 and 6"
+    assert "good and held out" not in bundle.card.choices
+    assert pipeline._choices(SimpleNamespace()) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ class Timed:
 
     def __init__(self, clock, seconds, loss):
         self.clock, self.seconds, self.loss = clock, seconds, loss
+        self.optimizers = {"network": None}
 
     def step(self, _batch):
         self.clock.now += self.seconds
@@ -96,6 +98,14 @@ def test_emulated_bfloat16_is_not_considered(monkeypatch):
     """Without native bfloat16 nothing is measured."""
     found = choose(monkeypatch, full=(0.1, 1.0), half=(0.01, 1.0), native=False)
     assert (found.chosen, found.updates) == ("float32", None)
+
+
+def test_nothing_is_measured_where_nothing_is_updated(monkeypatch):
+    """A method without optimisers makes no update to be measured; it stays with float32."""
+    monkeypatch.setattr(precision, "has_bfloat16", lambda _: True)
+    alone = SimpleNamespace(optimizers={}, step=lambda _: pytest.fail("updated"))
+    found = choose_precision(recipe(), GOOD, build=lambda *_: alone, progress=Silent(), accelerator="cpu")
+    assert (found.chosen, found.why, found.updates) == ("float32", "there is nothing to update", None)
 
 
 def test_several_processes_follow_a_rule(monkeypatch):

@@ -105,6 +105,14 @@ def test_a_mixed_map_adds_two_parts_of_one_scale():
     assert out["anomaly_map"].min() > 0.7
 
 
+def test_the_absolute_map_is_the_mean_of_absolute_errors():
+    """In colour, errors of 0.3, 0 and 0 show as 0.1, and no window bounds the size of the picture."""
+    image, reconstruction = torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 8, 8), 0.5)
+    image[:, 0] += 0.3
+    absolute = scorer((3, 8, 8), map="absolute_error", names=["map_mean"])
+    torch.testing.assert_close(absolute(image, reconstruction)["anomaly_map"], torch.full((1, 8, 8), 0.1))
+
+
 def test_the_normalised_map_counts_in_usual_spreads():
     """After fitting, good images have mean 0 and spread 1 in both halves; before, the right one is a hundredfold."""
     fitted = scorer(map="squared_error", normalise=True, spread_smooth_px=0.0, spread_floor=1e-3)

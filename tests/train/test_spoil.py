@@ -141,3 +141,36 @@ def test_a_single_image_can_be_spoiled():
     for kind in KINDS:
         spoiled, _ = spoil(images(count=1), seeded(3), kinds=(kind,), probability=1.0)
         assert torch.isfinite(spoiled).all()
+
+
+def test_a_warp_moves_pixels_and_makes_none():
+    """A dragged place shows its neighbourhood: no grey level that was not there, a stripe stays a stripe, elsewhere."""
+    clean = (torch.arange(128) // 8 % 2).float().expand(8, 1, 96, 128)
+    spoiled, mask = spoil(clean, seeded(), kinds=("warp",), probability=1.0)
+    assert (mask.sum(dim=(1, 2, 3)) > 0).all()
+    assert (spoiled - clean).abs().flatten(1).amax(dim=1).min() > 0.3
+    assert ((spoiled < 0.02) | (spoiled > 0.98)).float().mean() > 0.9
+    plain = torch.full((8, 3, 64, 64), 0.4)
+    torch.testing.assert_close(spoil(plain, seeded(), kinds=("warp",), probability=1.0)[0], plain)
+
+
+def test_a_warp_stays_where_it_is():
+    """Nearly all that a warp changes is within its mask, a round place of at most a third of the image."""
+    clean = images(count=16)
+    spoiled, mask = spoil(clean, seeded(), kinds=("warp",), probability=1.0)
+    changed = (spoiled - clean).abs()
+    assert changed[mask].sum() > 0.9 * changed.sum()
+    assert mask.float().mean(dim=(1, 2, 3)).max() < 0.4
+
+
+def test_a_blur_takes_texture_away_and_noise_adds_it():
+    """Under the mask the spread falls by a blur and rises by noise of 0.03 to 0.15; the mean stays."""
+    grain = 0.5 + 0.1 * torch.randn((12, 1, 96, 96), generator=seeded(1))
+    for kind, clean, falls in (("blur", grain, True), ("noise", torch.full_like(grain, 0.5), False)):
+        spoiled, mask = spoil(clean.clamp(0, 1), seeded(), kinds=(kind,), probability=1.0)
+        before, after = clean.clamp(0, 1)[mask], spoiled[mask]
+        assert after.mean().item() == pytest.approx(before.mean().item(), abs=0.01)
+        if falls:
+            assert after.std() < 0.7 * before.std()
+        else:
+            assert 0.03 < after.std() < 0.15

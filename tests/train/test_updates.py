@@ -51,3 +51,20 @@ def test_only_the_loss_moves_the_weights():
     assert named == {"loss": 0.0, "part": pytest.approx(out.item())}
     assert layer.bias.item() == before
     assert all(type(value) is float for value in numbers({"a": out}).values())
+
+
+def test_a_long_gradient_is_shortened():
+    """A gradient of norm 5 is brought to norm 1 in its direction; a short one stays."""
+    for scale, norm in ((1.0, 1.0), (0.1, 0.5)):
+        layer = nn.Linear(2, 1, bias=False)
+        wrapped, optimizer = set_up(fabric(), layer, Training())
+        out = wrapped(scale * torch.tensor([[3.0, 4.0]])).sum()
+        update(fabric(), optimizer, {"loss": out}, longest=1.0)
+        assert layer.weight.grad is not None
+        assert layer.weight.grad.norm().item() == pytest.approx(norm, rel=1e-4)
+
+
+def test_adam_takes_other_memories():
+    """Both betas reach the optimiser."""
+    _, optimizer = set_up(fabric(), nn.Linear(2, 1), Training(), betas=(0.5, 0.99))
+    assert optimizer.param_groups[0]["betas"] == (0.5, 0.99)

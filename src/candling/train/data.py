@@ -1,12 +1,13 @@
 """Good images made ready for the loop: every file decoded once, kept small, handed out in a repeatable order.
 
-What is kept is exactly what ``pixels.prepare.shape_frame`` gives (uint8 or uint16), in memory or, when that would be
+What is kept is exactly what ``pixels.align.shape_aligned`` gives (uint8 or uint16), in memory or, when that would be
 too much, in one file of the work folder. A batch is that, scaled by ``pixels.prepare.scale``. This file knows no loss,
 no network, and no random state but (seed, epoch).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -20,6 +21,7 @@ import torch
 
 from candling.disk import write_atomic
 from candling.errors import DataError, DiskError, ImageError
+from candling.pixels.align import Aligner, shape_aligned
 from candling.pixels.prepare import PixelSpec, scale, shape_frame
 from candling.pixels.read import read_image
 from candling.pixels.tiling import cut
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from candling.recipe import Recipe
     from candling.train.progress import Progress
 
-__all__ = ["IN_MEMORY_BYTES", "PreparedSet", "prepare_set", "resolve_prepare"]
+__all__ = ["IN_MEMORY_BYTES", "PreparedSet", "prepare_set", "resolve_prepare", "shaped_patches", "workers"]
 
 IN_MEMORY_BYTES = 2 * 2**30
 """A prepared set larger than this lies in a file instead of in memory."""
@@ -46,8 +48,12 @@ LOOKED_AT = 32
 """So many images, evenly spread, decide what "auto" means."""
 
 
+LONGEST = 4.0
+"""A side that is longer than so many times the other counts as so many times."""
+
+
 def resolve_prepare(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
-    """Decide every "auto" of ``[prepare]`` from the good images; a recipe without "auto" comes back as it is.
+    """Decide every "auto" of ``[prepare]`` but ``align``; a recipe without "auto" comes back as it is.
 
     Channels: 3 when one of the images looked at is really coloured, else 1. Size: the median shape of the patches,
     shrunk to about ``pixels`` pixels (never enlarged), each side rounded to ``multiple``; a side that is given stays.
@@ -59,12 +65,16 @@ def resolve_prepare(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
     if chosen.resolved:
         return recipe
     step = max(1, len(samples) // LOOKED_AT)
-    with ThreadPoolExecutor(_workers()) as pool:
+    with ThreadPoolExecutor(workers()) as pool:
         groups = list(pool.map(lambda sample: _patches(sample, recipe.places), samples[::step][:LOOKED_AT]))
     patches = [patch for group in groups for patch in group]
     channels: int = chosen.channels if chosen.channels != "auto" else (3 if any(map(_is_coloured, patches)) else 1)
     rows, columns = (float(np.median([patch.shape[axis] for patch in patches])) for axis in (0, 1))
-    height, width = _size(chosen.height, chosen.width, rows, columns, pixels=chosen.pixels, multiple=chosen.multiple)
+    pixels = chosen.pixels
+    if chosen.short_side is not None:  # a long product keeps its detail, within reason
+        longer = min(max(rows, columns) / min(rows, columns), LONGEST)
+        pixels = round(chosen.short_side**2 * longer)
+    height, width = _size(chosen.height, chosen.width, rows, columns, pixels=pixels, multiple=chosen.multiple)
     decided = chosen.model_copy(update={"channels": channels, "height": height, "width": width})
     return recipe.model_copy(update={"prepare": decided})
 
@@ -119,10 +129,12 @@ class PreparedSet:
     Attributes:
         frames: uint8 or uint16, (N, H, W) grey or (N, H, W, 3) RGB; an array in memory or a mapped file.
         white: the value that becomes 1.0; None is the largest value of the type.
+        regions: the name of the region each patch shows, N of them; empty where nobody knows.
     """
 
     frames: NDArray[np.uint8] | NDArray[np.uint16]
     white: int | None = None
+    regions: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -131,6 +143,10 @@ class PreparedSet:
         """Give some patches as float32 (n, C, H, W) in [0, 1], channels last in memory."""
         scaled = torch.from_numpy(scale(self.frames[indices], white=self.white))
         return scaled.contiguous(memory_format=torch.channels_last)
+
+    def regions_of(self, indices: torch.Tensor) -> tuple[str, ...]:
+        """Name the regions of some patches, int64 (n,); empty where nobody knows."""
+        return tuple(self.regions[index] for index in indices.tolist()) if self.regions else ()
 
     def epoch_steps(self, batch_size: int, *, world: int = 1) -> int:
         """Count the updates of one epoch; ``batch_size`` is the number of images of all ranks together."""
@@ -171,8 +187,9 @@ def prepare_set(
     key: str,
     progress: Progress,
     in_memory_bytes: int = IN_MEMORY_BYTES,
+    aligners: Mapping[str, Aligner] | None = None,
 ) -> PreparedSet:
-    """Decode, cut and shape every sample once.
+    """Decode, cut, shape and align every sample once.
 
     Args:
         samples: the good images; each gives one patch per region of the recipe, or one when it shows a region already.
@@ -181,33 +198,37 @@ def prepare_set(
         key: of what the images contain; a complete file with this key, left by an earlier session, is used again.
         progress: is told how many images are done.
         in_memory_bytes: the bound.
+        aligners: by region; a region without one is not aligned.
 
     Raises:
         DataError: an image cannot be read, or does not hold a region of the recipe.
         DiskError: the file cannot be written.
     """
     spec = PixelSpec(*recipe.prepare.shape, white=recipe.prepare.white)
-    counts = [len(_regions(sample, recipe.places)) for sample in samples]
+    shown = [[region.name for region in _regions(sample, recipe.places)] for sample in samples]
+    counts, names = [len(each) for each in shown], tuple(name for each in shown for name in each)
     tail = (spec.height, spec.width) if spec.channels == 1 else (spec.height, spec.width, 3)
     shape = (sum(counts), *tail)
     marker = file.with_suffix(".json")
-    label = {"key": key, "prepare": recipe.prepare.model_dump(), "shape": list(shape)}
+    aligners = aligners or {}
+    templates = {name: hashlib.sha256(aligner.template.tobytes()).hexdigest() for name, aligner in aligners.items()}
+    label = {"key": key, "prepare": recipe.prepare.model_dump(), "shape": list(shape), "templates": templates}
     in_memory = math.prod(shape) <= in_memory_bytes
     if not in_memory and _is_complete(marker, label):
-        return PreparedSet(np.load(file, mmap_mode="r"), spec.white)
+        return PreparedSet(np.load(file, mmap_mode="r"), spec.white, names)
     starts = np.cumsum([0, *counts])
     first = np.uint8 if _patches(samples[0], recipe.places)[0].dtype == np.uint8 else np.uint16
     for dtype in (first, np.uint16):
         frames = np.empty(shape, dtype) if in_memory else _mapped(file, shape, dtype)
         try:
-            _fill(frames, samples, recipe=recipe, starts=starts, spec=spec, progress=progress)
+            _fill(frames, samples, recipe=recipe, starts=starts, spec=spec, progress=progress, aligners=aligners)
         except _WiderError:
             continue
         break
     if isinstance(frames, np.memmap):
         frames.flush()
         write_atomic(marker, json.dumps(label))
-    return PreparedSet(frames, spec.white)
+    return PreparedSet(frames, spec.white, names)
 
 
 class _WiderError(Exception):
@@ -215,15 +236,23 @@ class _WiderError(Exception):
 
 
 def _fill(
-    frames: NDArray, samples: Sequence[Sample], *, recipe: Recipe, starts: NDArray, spec: PixelSpec, progress: Progress
+    frames: NDArray,
+    samples: Sequence[Sample],
+    *,
+    recipe: Recipe,
+    starts: NDArray,
+    spec: PixelSpec,
+    progress: Progress,
+    aligners: Mapping[str, Aligner],
 ) -> None:
     def store(number: int) -> None:
         patches = _patches(samples[number], recipe.places)
-        for place, patch in enumerate(patches, start=starts[number]):
-            shaped = shape_frame(patch, channels=spec.channels, height=spec.height, width=spec.width)
+        regions = _regions(samples[number], recipe.places)
+        for place, (region, patch) in enumerate(zip(regions, patches, strict=True), start=starts[number]):
+            shaped, _ = shape_aligned(patch, spec, aligners.get(region.name))
             frames[place] = _widened(shaped, frames.dtype, white=spec.white)
 
-    pool = ThreadPoolExecutor(_workers())
+    pool = ThreadPoolExecutor(workers())
     try:
         for done, _ in enumerate(pool.map(store, range(len(samples))), start=1):
             progress.count(done, len(samples))
@@ -253,6 +282,24 @@ def _patches(sample: Sample, places: Sequence[Region]) -> list[Frame]:
         raise DataError(f"{where}{error}; take it out, and run `candling check` to find every such image") from error
 
 
+def shaped_patches(sample: Sample, recipe: Recipe) -> list[tuple[str, Frame, float]]:
+    """Give the patches of one image before any aligning: region, frame of the network's size, height over width before.
+
+    Raises:
+        DataError: the image cannot be read, or does not hold a region of the recipe.
+    """
+    channels, height, width = recipe.prepare.shape
+    regions = _regions(sample, recipe.places)
+    return [
+        (
+            region.name,
+            shape_frame(patch, channels=channels, height=height, width=width),
+            patch.shape[0] / patch.shape[1],
+        )
+        for region, patch in zip(regions, _patches(sample, recipe.places), strict=True)
+    ]
+
+
 def _mapped(file: Path, shape: tuple[int, ...], dtype: type) -> np.memmap:
     try:
         file.with_suffix(".json").unlink(missing_ok=True)
@@ -277,5 +324,6 @@ def _is_complete(marker: Path, label: Mapping[str, object]) -> bool:
         return False
 
 
-def _workers() -> int:
+def workers() -> int:
+    """Say how many images are read side by side."""
     return min(8, os.cpu_count() or 1)

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from candling.errors import MissingExtraError, TrainingError
-from candling.runtime.engine import EngineName, Outputs, open_engine
+from candling.runtime.contract import NEAREST
+from candling.runtime.engine import EngineName, Outputs, contradiction, open_engine, statement, witness_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -86,13 +87,23 @@ class Exported:
     Attributes:
         graph: one ONNX file.
         parity: the proof's figures.
+        witness: what the network says of the witness picture, for every engine that will be opened; without values
+            that are infinite there, or that not every engine of the proof repeats.
     """
 
     graph: bytes
     parity: Parity
+    witness: Mapping[str, float]
 
 
-def export(network: nn.Module, images: Tensor, *, opset: int = OPSET, batches: tuple[int, ...] = BATCHES) -> Exported:
+def export(
+    network: nn.Module,
+    images: Tensor,
+    *,
+    opset: int = OPSET,
+    batches: tuple[int, ...] = BATCHES,
+    remembered: int | None = None,
+) -> Exported:
     """Export a network that keeps the graph contract, and prove the graph equal to it.
 
     Args:
@@ -101,9 +112,11 @@ def export(network: nn.Module, images: Tensor, *, opset: int = OPSET, batches: t
             repeated.
         opset: the ONNX operator set.
         batches: images in one request of the proof.
+        remembered: how many pictures the output ``nearest`` may name; None is any number.
 
     Raises:
-        TrainingError: the network cannot be exported, gives NaN, or the graph's numbers are not the network's.
+        TrainingError: the network cannot be exported, gives NaN, names a picture that is not remembered, or the
+            graph's numbers are not the network's.
         EngineError: an engine refuses the graph, or the graph breaks the contract.
         MissingExtraError: onnx or onnxscript is not installed.
     """
@@ -112,14 +125,22 @@ def export(network: nn.Module, images: Tensor, *, opset: int = OPSET, batches: t
     images = images.repeat(few, 1, 1, 1)[: max(len(images), *batches)].contiguous()
     expected = _run_network(network, images)
     graph = _to_onnx(network, images, names=list(expected), opset=opset)
-    scales = {name: float(np.abs(values).max()) for name, values in expected.items()}
+    scales = {name: float(np.abs(values).max()) for name, values in expected.items() if name != NEAREST}
     differences: dict[tuple[str, str], float] = {}
+    channels, height, width = images.shape[1:]
+    picture = witness_picture((channels, height, width))[None]
+    witness = _witness(network, picture)
+    seen = np.concatenate([images.numpy(), picture])
     for engine in _engines():
         for chunk in batches:
-            given = _run_graph(graph, images.numpy(), engine=engine, chunk=chunk)
-            for name, difference in _compare(expected, given, where=f"{engine}, batch {chunk}"):
+            given = _run_graph(graph, seen, engine=engine, chunk=chunk)
+            real = {name: values[:-1] for name, values in given.items()}
+            where = f"{engine}, batch {chunk}"
+            for name, difference in _compare(expected, real, where=where):
                 differences[engine, name] = max(difference, differences.get((engine, name), 0.0))
-    return Exported(graph, Parity(len(images), batches, opset, differences, scales))
+            _check_nearest(expected, real, remembered, where=where)
+            witness = _repeated(witness, {name: values[-1:] for name, values in given.items()})
+    return Exported(graph, Parity(len(images), batches, opset, differences, scales), witness)
 
 
 def _run_network(network: nn.Module, images: Tensor) -> dict[str, NDArray]:
@@ -135,6 +156,18 @@ def _run_network(network: nn.Module, images: Tensor) -> dict[str, NDArray]:
     return joined
 
 
+def _witness(network: nn.Module, picture: NDArray) -> dict[str, float]:
+    with torch.inference_mode():
+        outputs = network(torch.from_numpy(picture))
+    return statement({name: values.numpy() for name, values in outputs.items()})
+
+
+def _repeated(witness: Mapping[str, float], answers: Mapping[str, NDArray]) -> dict[str, float]:
+    """Keep what this engine says too: it is proven on real images, so what it cannot repeat is no use as a witness."""
+    said = statement(answers)
+    return {name: value for name, value in witness.items() if contradiction(said, {name: value}, "float32") is None}
+
+
 def _run_graph(graph: bytes, images: NDArray, *, engine: EngineName, chunk: int) -> dict[str, NDArray]:
     """Run one engine and let go of it before the next is opened.
 
@@ -142,7 +175,7 @@ def _run_graph(graph: bytes, images: NDArray, *, engine: EngineName, chunk: int)
     may be the other's, freed by then, and the next Ctrl-C ends the process.
     """
     with open_engine(graph, engine=engine, requests=1, chunk=chunk) as opened:
-        return _by_name(opened.run(images, maps=True, reconstructions=True))
+        return _by_name(opened.run(images, maps=True, reconstructions=True, nearest=True))
 
 
 def _compare(
@@ -156,6 +189,8 @@ def _compare(
     for name, values in expected.items():
         if name not in given:
             raise TrainingError(f"the exported graph has no output {name!r} ({where}); the method breaks the contract")
+        if name == NEAREST:  # of two cells as near either may win: there is nothing to measure
+            continue
         difference = float(np.abs(values.astype(np.float64) - given[name]).max())
         share = SCORE_TOLERANCE if values.ndim == 1 else MAP_TOLERANCE
         allowed = max(share * float(np.abs(values).max()), ROUNDING)
@@ -167,8 +202,28 @@ def _compare(
         yield name, difference
 
 
+def _check_nearest(
+    expected: Mapping[str, NDArray], given: Mapping[str, NDArray], remembered: int | None, *, where: str
+) -> None:
+    """Hold the nearest remembered cells against what is remembered; which of them is nearest is not compared."""
+    if NEAREST not in expected:
+        return
+    wanted, cells = expected[NEAREST], given[NEAREST]
+    if (cells.dtype, cells.shape) != (wanted.dtype, wanted.shape):
+        raise TrainingError(
+            f"the exported graph is not the network: {NEAREST!r} is {cells.dtype} {cells.shape} ({where}), "
+            f"the network gives {wanted.dtype} {wanted.shape}; report this with the recipe"
+        )
+    pictures = cells // (cells.shape[1] * cells.shape[2])
+    if cells.min() < -1 or (remembered is not None and pictures.max() >= remembered):
+        raise TrainingError(
+            f"{NEAREST!r} names pictures {pictures.min()} to {pictures.max()} ({where}) where {remembered} are "
+            "remembered; the method breaks the contract"
+        )
+
+
 def _by_name(outputs: Outputs) -> dict[str, NDArray]:
-    others = ("anomaly_map", "reconstruction", "boxes", "labels", "confidences")
+    others = ("anomaly_map", "reconstruction", NEAREST, "boxes", "labels", "confidences")
     arrays = {name: getattr(outputs, name) for name in others}
     return {**outputs.scores, **{name: array for name, array in arrays.items() if array is not None}}
 

@@ -17,7 +17,7 @@ from candling.errors import TrainingError
 from candling.train import checkpoint, curves
 from candling.train.devices import is_first, open_fabric
 from candling.train.loop import Loop
-from candling.train.method import Method, Plan, build_method
+from candling.train.method import Begins, Method, Plan, build_method
 from candling.train.precision import Builder, PrecisionChoice, choose_precision
 from candling.train.progress import Progress, Silent
 from candling.train.seeds import START, generator_for
@@ -45,7 +45,7 @@ class Fitted:
         epochs: complete epochs, and the begun one when ``minutes`` ended training inside it.
         steps: updates.
         seconds: spent in the loop, over all sessions.
-        ended: why: ``"epochs"``, ``"minutes"`` or ``"no improvement"``.
+        ended: why: ``"epochs"``, ``"minutes"``, ``"no improvement"`` or ``"nothing to update"``.
         kept_epoch: the epoch whose weights are kept.
         kept_loss: the loss they were kept for; None where the last ones are kept.
         curves: the table of the losses.
@@ -129,12 +129,15 @@ def fit(
         progress=progress,
         clock=clock,
     )
-    if stored is not None:
+    if isinstance(method, Begins):
+        method.begin(loop.in_order(), loop.held_out_in_order(), progress)
+    if stored is not None and method.optimizers:
         loop.restore()
     elif fabric.is_global_zero:
         curves.forget_after(work / curves.NAME, 0)
     with listening() as wish:
-        loop.run(wish)
+        if method.optimizers:
+            loop.run(wish)
     progress.stage("finishing the method on the good images")
     method.finish(loop.in_order())
     return _fitted(loop, precision)
@@ -147,7 +150,7 @@ def _fitted(loop: Loop, precision: PrecisionChoice) -> Fitted:
         epochs=loop.at.epoch,
         steps=loop.at.step,
         seconds=loop.at.seconds,
-        ended=loop.at.ended,
+        ended=loop.at.ended or "nothing to update",
         kept_epoch=loop.at.best_epoch,
         kept_loss=loop.at.best_loss,
         curves=loop.path.parent / curves.NAME,

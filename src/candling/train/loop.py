@@ -18,7 +18,7 @@ from candling.errors import DiskError, TrainingError
 from candling.train import checkpoint, curves
 from candling.train.method import Batch, Method
 from candling.train.progress import Progress, Standing
-from candling.train.schedule import Patience, progress_of, rate_at
+from candling.train.schedule import Patience, cycles_of, progress_of, rate_at
 from candling.train.seeds import FINISH, STEP, VALIDATE, generator_for
 from candling.train.stopping import Stopped, Wish
 
@@ -153,7 +153,7 @@ class Loop:
         self._set_rates()
         generator = generator_for(self.training.seed, STEP, self.at.step, self.fabric.global_rank)
         try:
-            losses = self.method.step(self._batch(images, indices, generator))
+            losses = self.method.step(self._batch(images, indices, generator, self.good.regions_of(indices)))
         except RuntimeError as error:
             raise _explained(error, len(images)) from error
         self._check_finite(losses, "loss")
@@ -163,12 +163,15 @@ class Loop:
         self.at.step += 1
         self._tick(len(images) * self.fabric.world_size)
 
-    def _batch(self, images: torch.Tensor, indices: torch.Tensor, generator: torch.Generator) -> Batch:
-        return Batch(self.fabric.to_device(images), self.fabric.to_device(indices), generator)
+    def _batch(
+        self, images: torch.Tensor, indices: torch.Tensor, generator: torch.Generator, regions: tuple[str, ...]
+    ) -> Batch:
+        return Batch(self.fabric.to_device(images), self.fabric.to_device(indices), generator, regions)
 
     def _set_rates(self) -> None:
         used = progress_of(self.training, step=self.at.step, epoch_steps=self.epoch_steps, seconds=self.at.seconds)
-        share = rate_at(self.training, progress=used, plateaus=self.at.plateau.plateaus)
+        cycles = cycles_of(self.training, step=self.at.step, epoch_steps=self.epoch_steps, images=len(self.good))
+        share = rate_at(self.training, progress=used, plateaus=self.at.plateau.plateaus, cycles=cycles)
         for name, optimizer in self.method.optimizers.items():
             for group, rate in zip(optimizer.param_groups, self._rates[name], strict=True):
                 group["lr"] = rate * share
@@ -260,13 +263,18 @@ class Loop:
         for number, (images, indices) in enumerate(self.held_out.in_order(self.training.batch_size)):
             # the same noise in every epoch, so that epochs can be compared
             generator = generator_for(self.training.seed, VALIDATE, number)
-            for name, value in self.method.validate(self._batch(images, indices, generator)).items():
+            batch = self._batch(images, indices, generator, self.held_out.regions_of(indices))
+            for name, value in self.method.validate(batch).items():
                 sums[name] = sums.get(name, 0.0) + value * len(images)
         return {name: total / len(self.held_out) for name, total in sums.items()}
 
     def in_order(self) -> Iterable[Batch]:
         """Give every good image once, for a method's ``finish``, which may walk through them again."""
-        return _InOrder(self)
+        return _InOrder(self, self.good)
+
+    def held_out_in_order(self) -> Iterable[Batch]:
+        """Give every held-out good image once, for a method that begins by looking at them."""
+        return _InOrder(self, self.held_out)
 
     def _write_row(self, training: Mapping[str, float]) -> None:
         row: dict[str, float] = {
@@ -334,14 +342,16 @@ class Loop:
 
 @dataclass(frozen=True)
 class _InOrder:
-    """Every good image in order; each walk begins anew and repeats the same numbers."""
+    """Every image of a set in order; each walk begins anew and repeats the same numbers."""
 
     loop: Loop
+    images: PreparedSet
 
     def __iter__(self) -> Iterator[Batch]:
         loop, training = self.loop, self.loop.training
-        for number, (images, indices) in enumerate(loop.good.in_order(training.batch_size)):
-            yield loop._batch(images, indices, generator_for(training.seed, FINISH, number))  # noqa: SLF001 - its own
+        for number, (images, indices) in enumerate(self.images.in_order(training.batch_size)):
+            generator, regions = generator_for(training.seed, FINISH, number), self.images.regions_of(indices)
+            yield loop._batch(images, indices, generator, regions)  # noqa: SLF001 - its own
 
 
 def _explained(error: RuntimeError, images: int) -> Exception:

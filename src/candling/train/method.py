@@ -14,7 +14,7 @@ import difflib
 import importlib
 import pkgutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,14 +24,21 @@ from candling.recipe import Training, explain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import numpy as np
     import torch
     from lightning_fabric import Fabric
+    from numpy.typing import NDArray
     from torch import nn
+
+    from candling.train.facts import Fact
+    from candling.train.progress import Progress
 
 __all__ = [
     "Batch",
+    "Begins",
     "Method",
     "Plan",
+    "Remembers",
     "build_method",
     "check_method",
     "method_names",
@@ -50,11 +57,13 @@ class Batch:
         generator: the only source of randomness a method may use; seeded from (seed, step), so that a resumed
             training repeats the very same numbers. The global torch generator is seeded alike before each step
             (dropout uses it).
+        regions: the name of the region each image shows, N of them; empty where nobody knows.
     """
 
     images: torch.Tensor
     indices: torch.Tensor
     generator: torch.Generator
+    regions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,39 @@ class Method(Protocol):
         """Give the network to export, in float32 on the CPU; it keeps the graph contract of ``runtime/engine``.
 
         Its ``forward(image)`` returns a dict of named outputs.
+        """
+        ...
+
+
+@runtime_checkable
+class Begins(Protocol):
+    """A method that looks at all good images before its first update, beside being a :class:`Method`.
+
+    What it learns there is no part of a checkpoint: a resumed training looks again and finds the same. One that has no
+    optimisers is then finished: the loop makes no update.
+    """
+
+    def begin(self, good: Iterable[Batch], held_out: Iterable[Batch], progress: Progress) -> None:
+        """Look at the good images; each may be walked through more than once, in the same order."""
+        ...
+
+    def choices(self) -> Mapping[str, Fact]:
+        """Say what was decided from the good images, with the figures that decided it: lines of the bundle's card."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A method that remembers good pictures and can show them, beside being a :class:`Method`.
+
+    Its graph names them in the output ``nearest``, in the same order.
+    """
+
+    def references(self) -> NDArray[np.uint8] | None:
+        """Give the remembered pictures once ``finish`` is done, for people: they go into the bundle.
+
+        Returns:
+            uint8 (K, H, W) grey or (K, H, W, 3) RGB at the prepared size; None when there are none to show.
         """
         ...
 

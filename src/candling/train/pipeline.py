@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,15 +19,25 @@ import torch
 from pydantic import ValidationError
 
 from candling import __version__
-from candling.data.samples import SampleSet, content_hash, load_samples, split_hold_out, training_samples
+from candling.data.samples import (
+    SampleSet,
+    content_hash,
+    group_acquisitions,
+    load_samples,
+    split_hold_out,
+    training_samples,
+)
 from candling.decide.limits import LABELLED_GOALS
 from candling.disk import new_folder
 from candling.errors import DiskError, OutputExistsError, RecipeError, UsageError
 from candling.recipe import Recipe, Training, explain
+from candling.runtime.aligning import TEMPLATE, encode_aligners
 from candling.runtime.bundle import Bundle, Card, DataFacts, LimitsFile, load_bundle, save_bundle
 from candling.runtime.engine import open_engine
 from candling.runtime.predictor import Predictor
+from candling.runtime.references import REFERENCES, encode_references
 from candling.train import checkpoint, curves
+from candling.train.aligning import Aligned, resolve_align
 from candling.train.allocator import keep_large_buffers
 from candling.train.data import PreparedSet, prepare_set, resolve_prepare
 from candling.train.devices import is_first, open_fabric, world_size
@@ -34,13 +45,16 @@ from candling.train.export import BATCHES, Exported, export
 from candling.train.facts import hardware, versions
 from candling.train.fit import Fitted, fit
 from candling.train.losses import SSIM_DEFINITION
-from candling.train.method import Plan, build_method, check_method
+from candling.train.method import Begins, Method, Plan, Remembers, build_method, check_method
 from candling.train.progress import Progress, Silent
 from candling.workflow.calibrate import calibrate, calibration_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from candling.data.samples import Sample
+    from candling.train.facts import Fact
 
 __all__ = ["train_bundle", "work_folder"]
 
@@ -119,6 +133,7 @@ class _Images:
         good: prepared, to learn from.
         held_out: prepared, held out.
         hash: of the content of both.
+        aligned: how they were aligned.
     """
 
     recipe: Recipe
@@ -126,6 +141,7 @@ class _Images:
     good: PreparedSet
     held_out: PreparedSet
     hash: str
+    aligned: Aligned
 
 
 def _load(recipe: Recipe, data: Path, work: Path, *, progress: Progress) -> _Images:
@@ -134,13 +150,21 @@ def _load(recipe: Recipe, data: Path, work: Path, *, progress: Progress) -> _Ima
     fit_samples, held = split_hold_out(samples, recipe.training.hold_out, seed=recipe.training.seed)
     progress.stage(f"reading {len(samples)} good images, {len(held)} of them held out")
     key = content_hash(samples)
-    recipe = resolve_prepare(recipe, samples)
+    aligned = resolve_align(resolve_prepare(recipe, samples), fit_samples)
+    recipe = aligned.recipe
     rank = os.environ.get("LOCAL_RANK", "0") if world_size() > 1 else "0"
     sets = [
-        prepare_set(some, recipe, file=work / f"{name}-{rank}.npy", key=f"{key} {name}", progress=progress)
+        prepare_set(
+            some,
+            recipe,
+            file=work / f"{name}-{rank}.npy",
+            key=f"{key} {name}",
+            progress=progress,
+            aligners=aligned.aligners,
+        )
         for name, some in zip(PREPARED, (fit_samples, held), strict=True)
     ]
-    return _Images(recipe, found, sets[0], sets[1], key)
+    return _Images(recipe, found, sets[0], sets[1], key, aligned)
 
 
 def _check_judged(images: _Images) -> None:
@@ -149,7 +173,7 @@ def _check_judged(images: _Images) -> None:
     plan = Plan(recipe.prepare.shape, recipe.training, open_fabric("float32", accelerator="cpu", alone=True))
     graph = build_method(recipe.method.name, recipe.method.options, plan).graph()
     with torch.no_grad():
-        given = sorted(set(graph(images.good.images(np.arange(1)))) - {"anomaly_map", "reconstruction"})
+        given = sorted(set(graph(images.good.images(np.arange(1)))) - {"anomaly_map", "reconstruction", "nearest"})
     for score in recipe.limits.scores:
         if score not in given:
             near = difflib.get_close_matches(score, given, n=1)
@@ -162,15 +186,22 @@ def _finish(
 ) -> None:
     """Export, calibrate and save."""
     progress.stage("exporting the graph and proving it equal to the network")
-    exported = export(fitted.method.graph(), _some(images, max(BATCHES)))
-    limits = _limits(images, exported.graph, progress=progress)
+    pictures = fitted.method.references() if isinstance(fitted.method, Remembers) else None
+    remembered = None if pictures is None else len(pictures)
+    exported = export(fitted.method.graph(), _some(images, max(BATCHES)), remembered=remembered)
+    limits = _limits(images, exported, progress=progress)
+    extra = {curves.NAME: fitted.curves.read_bytes()} if fitted.curves.is_file() else {}
+    if images.aligned.aligners:
+        extra[TEMPLATE] = encode_aligners(images.recipe, images.aligned.aligners)
+    if pictures is not None:
+        extra[REFERENCES] = encode_references(pictures)
     save_bundle(
         out,
         graph=exported.graph,
         recipe=images.recipe,
         limits=limits,
         card=_card(images, fitted, exported, limits, name=out.name, created=created),
-        extra={curves.NAME: fitted.curves.read_bytes()} if fitted.curves.is_file() else {},
+        extra=extra,
         overwrite=overwrite,
     )
 
@@ -182,7 +213,7 @@ def _some(images: _Images, count: int) -> torch.Tensor:
     return torch.cat([held, more])
 
 
-def _limits(images: _Images, graph: bytes, *, progress: Progress) -> LimitsFile:
+def _limits(images: _Images, exported: Exported, *, progress: Progress) -> LimitsFile:
     """Choose the first limits, from good images that the network did not learn from."""
     goal, value = images.recipe.limits.goal, images.recipe.limits.value
     if goal in LABELLED_GOALS:
@@ -192,10 +223,22 @@ def _limits(images: _Images, graph: bytes, *, progress: Progress) -> LimitsFile:
         )
         goal, value = "false_reject", 0.05
     samples = calibration_samples(images.set, images.recipe, goal=goal)
+    level = images.recipe.limits.level
+    if level == "run" and not _runs_complete(samples, images.recipe):
+        progress.stage(
+            "level 'run' needs all runs of every product; until `candling calibrate` sees them, limits are for strips"
+        )
+        level = "strip"
     progress.stage(f"choosing limits from {len(samples)} good images that were not learned from")
-    with open_engine(graph) as engine:
-        predictor = Predictor(images.recipe, engine)
-        return calibrate(predictor, samples, goal=goal, value=value, progress=progress.count)
+    with open_engine(exported.graph, witness=exported.witness) as engine:
+        predictor = Predictor(images.recipe, engine, images.aligned.aligners)
+        return calibrate(predictor, samples, goal=goal, value=value, level=level, progress=progress.count)
+
+
+def _runs_complete(samples: Sequence[Sample], recipe: Recipe) -> bool:
+    """Tell whether every product has as many runs as its classification counts."""
+    runs = Counter(one.product for one in group_acquisitions(samples, recipe.frames))
+    return recipe.strip is not None and set(runs.values()) == {recipe.strip.runs}
 
 
 def _card(
@@ -227,10 +270,16 @@ def _card(
             **precision,
         },
         parity=exported.parity.facts(),
+        choices={**images.aligned.choices, **_choices(fitted.method)},
+        witness=dict(exported.witness),
         scores=_score_notes(exported.parity.scales),
         precision=limits.precision,
         engine=limits.engine,
     )
+
+
+def _choices(method: Method) -> Mapping[str, Fact]:
+    return method.choices() if isinstance(method, Begins) else {}
 
 
 def _score_notes(outputs: Iterable[str]) -> dict[str, str]:

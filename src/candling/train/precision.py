@@ -104,7 +104,10 @@ def choose_precision(
         clock = time.process_time if fabric.device.type == "cpu" else time.perf_counter
     progress.stage("measuring whether bfloat16 is faster and as good")
     half = open_fabric("bfloat16", accelerator=accelerator, alone=True)
-    return _measure([_Copy(recipe, one, build) for one in (fabric, half)], recipe, good, clock)
+    copies = [_Copy(recipe, one, build) for one in (fabric, half)]
+    if not copies[0].method.optimizers:
+        return PrecisionChoice("float32", "there is nothing to update")
+    return _measure(copies, recipe, good, clock)
 
 
 class _Copy:

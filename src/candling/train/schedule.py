@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from candling.recipe import Training
 
-__all__ = ["Patience", "progress_of", "rate_at"]
+__all__ = ["Patience", "cycles_of", "progress_of", "rate_at"]
 
 
 def progress_of(training: Training, *, step: int, epoch_steps: int, seconds: float) -> float:
@@ -23,8 +23,34 @@ def progress_of(training: Training, *, step: int, epoch_steps: int, seconds: flo
     return min(used, 1.0)
 
 
-def rate_at(training: Training, *, progress: float, plateaus: int) -> float:
-    """Give the share of the starting learning rate to use, in [0, 1]; ``plateaus`` counts those met so far."""
+def cycles_of(training: Training, *, step: int, epoch_steps: int, images: int) -> float:
+    """Say how many cosines of ``schedule = "restarts"`` lie behind, with the share of the running one.
+
+    Args:
+        training: its ``restart_unit`` and ``restart_every`` are read.
+        step: updates made.
+        epoch_steps: updates of one epoch.
+        images: good images to train on, which one epoch shows once.
+    """
+    every = images if training.restart_every is None else training.restart_every
+    if training.restart_unit == "steps":
+        return step / every
+    return (step * images) / (epoch_steps * every)  # one division: a whole epoch is a whole cycle, not just under it
+
+
+def rate_at(training: Training, *, progress: float, plateaus: int, cycles: float = 0.0) -> float:
+    """Give the share of the starting learning rate to use, in [0, 1].
+
+    Args:
+        training: says how the rate falls.
+        progress: of the budget, see :func:`progress_of`.
+        plateaus: met so far.
+        cycles: cosines so far, see :func:`cycles_of`.
+    """
+    if training.schedule == "restarts":
+        # Loshchilov and Hutter 2017, eq. 5, cycles of one length; each starts at a share of the last one's start
+        start = training.restart_factor ** math.floor(cycles)
+        return start * 0.5 * (1.0 + math.cos(math.pi * (cycles % 1.0)))
     if training.schedule == "cosine":
         return 0.5 * (1.0 + math.cos(math.pi * progress))
     if training.schedule == "plateau":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MapKind", "ScoreName", "ScoreOptions", "Scorer", "Scoring"]
 
-MapKind = Literal["squared_error", "dissimilarity", "mixed"]
+MapKind = Literal["squared_error", "absolute_error", "dissimilarity", "mixed"]
 
 ScoreName = Literal[
     "mean_squared_error",
@@ -48,8 +48,8 @@ class ScoreOptions(BaseModel):
             ``dissimilarity``, 1 - SSIM;
             ``window_dissimilarity``, the largest local mean of 1 - SSIM;
             ``map_mean``, ``map_top``, ``map_peak``: mean, mean of the largest, and maximum of the anomaly map.
-        map: what the anomaly map shows: the squared error, 1 - SSIM, or (``mixed``) the mean of the absolute error and
-            half of 1 - SSIM, both in [0, 1].
+        map: what the anomaly map shows: the squared error, the absolute error, 1 - SSIM, or (``mixed``) the mean of the
+            root of the squared error and half of 1 - SSIM, both in [0, 1].
         smooth_px: the map is averaged under a Gaussian of this sigma; 0 leaves it as it is.
         top: share of the pixels that ``top_error`` and ``map_top`` average.
         window_px: side of the square of ``window_error`` and ``window_dissimilarity``, which lies wholly inside.
@@ -82,7 +82,7 @@ class ScoreOptions(BaseModel):
     @property
     def least_size(self) -> int:
         """The shortest side in pixels for which the map and every named score exist."""
-        least = 1 if self.map == "squared_error" else SSIM_SIZE
+        least = 1 if self.map in ("squared_error", "absolute_error") else SSIM_SIZE
         if "dissimilarity" in self.names:
             least = max(least, SSIM_SIZE)
         if "window_error" in self.names:
@@ -178,6 +178,8 @@ class Scorer(nn.Module):
         """Give the map before normalisation, smoothed: float32 (N, H, W)."""
         if self.options.map == "squared_error":
             raw = maps.squared_error
+        elif self.options.map == "absolute_error":
+            raw = maps.absolute_error
         else:
             raw = F.pad(maps.dissimilarity.unsqueeze(1), (SSIM_MARGIN,) * 4, mode="replicate").squeeze(1)
             if self.options.map == "mixed":
@@ -217,6 +219,12 @@ class _Maps:
             image, reconstruction = self._pair
             self._squared_error = (image - reconstruction).square().mean(dim=1)
         return self._squared_error
+
+    @property
+    def absolute_error(self) -> Tensor:
+        """Mean over channels of the absolute difference, (N, H, W)."""
+        image, reconstruction = self._pair
+        return (image - reconstruction).abs().mean(dim=1)
 
     @property
     def dissimilarity(self) -> Tensor:

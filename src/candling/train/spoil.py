@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SpoilKind", "SpoilOptions", "perlin_mask", "perlin_noise", "spoil"]
 
-SpoilKind = Literal["perlin", "texture", "cutpaste", "scratch", "spot", "fill"]
+SpoilKind = Literal["perlin", "texture", "cutpaste", "scratch", "spot", "fill", "warp", "blur", "noise"]
 
 FINEST = 5
 """Perlin lattices have 2^0 ... 2^5 cells along each axis."""
@@ -40,7 +40,8 @@ class SpoilOptions(BaseModel):
         probability: that an image is spoiled.
         kinds: one of these is drawn for each spoiled image, all equally likely: ``perlin`` (bright noise in clouds),
             ``texture`` (clouds of another place of the same or another image), ``cutpaste`` (a rectangle of it),
-            ``scratch`` (a thin curve, dark or bright), ``spot`` (soft ellipses), ``fill`` (an ellipse of local mean).
+            ``scratch`` (a thin curve, dark or bright), ``spot`` (soft ellipses), ``fill`` (an ellipse of local mean),
+            ``warp`` (a place is dragged aside), ``blur`` and ``noise`` (an ellipse is smoothed, or grows rough).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -262,6 +263,38 @@ def _fill(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
     return opacity, F.interpolate(coarse, size=_size(images), mode="bilinear"), opacity > 0.5
 
 
+def _warp(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+    """Drag a round place aside by up to 8 % of the shorter side, fading towards its rim."""
+    height, width = _size(images)
+    count, short = len(which), min(height, width)
+    centre = draw.uniform((count, 2), 0.1, 0.9) * torch.tensor([height, width], device=draw.device)
+    reach = draw.uniform((count, 1, 1), 0.04, 0.15) * short
+    move = draw.signs((count, 2)) * draw.uniform((count, 2), 0.01, 0.08) * short
+    rows = torch.arange(height, device=draw.device)[None, :, None] - centre[:, :1, None]
+    columns = torch.arange(width, device=draw.device)[None, None, :] - centre[:, 1:, None]
+    bell = torch.exp(-0.5 * (rows**2 + columns**2) / reach**2)
+    down = torch.linspace(-1, 1, height, device=draw.device)[None, :, None] + 2.0 / height * move[:, :1, None] * bell
+    right = torch.linspace(-1, 1, width, device=draw.device)[None, None, :] + 2.0 / width * move[:, 1:, None] * bell
+    grid = torch.stack((right.expand(-1, height, -1), down.expand(-1, -1, width)), dim=3)
+    paint = F.grid_sample(images[which], grid, padding_mode="reflection", align_corners=True)
+    return torch.ones((count, 1, 1, 1), device=draw.device), paint, (bell > 0.1).unsqueeze(1)
+
+
+def _blur(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+    opacity = _ellipse(draw, len(which), _size(images), least=0.04, most=0.25)
+    paint = images[which]
+    for side in (7, 5):
+        paint = F.avg_pool2d(paint, side, stride=1, padding=side // 2, count_include_pad=False)
+    return opacity, paint, opacity > 0.5
+
+
+def _noise(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+    opacity = _ellipse(draw, len(which), _size(images), least=0.02, most=0.2)
+    grain = torch.randn((len(which), *images.shape[1:]), generator=draw.generator, device=draw.generator.device)
+    paint = images[which] + draw.uniform((len(which), 1, 1, 1), 0.03, 0.15) * grain.to(images.device)
+    return opacity, paint, opacity > 0.5
+
+
 def _ellipse(draw: _Draw, count: int, shape: tuple[int, int], *, least: float, most: float) -> Tensor:
     """Draw one soft-edged ellipse a map, half-axes a share of the shorter side: float (n, 1, H, W) in [0, 1]."""
     height, width = shape
@@ -293,4 +326,7 @@ _PAINTERS: dict[str, Callable[[Tensor, Tensor, _Draw], _Painted]] = {
     "scratch": _scratch,
     "spot": _spot,
     "fill": _fill,
+    "warp": _warp,
+    "blur": _blur,
+    "noise": _noise,
 }

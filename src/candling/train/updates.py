@@ -20,10 +20,13 @@ FUSED = {"cpu", "cuda"}
 """Kinds of device where torch has Adam as one kernel."""
 
 
-def set_up(fabric: Fabric, network: nn.Module, training: Training) -> tuple[nn.Module, torch.optim.Optimizer]:
+def set_up(
+    fabric: Fabric, network: nn.Module, training: Training, *, betas: tuple[float, float] = (0.9, 0.999)
+) -> tuple[nn.Module, torch.optim.Optimizer]:
     """Place a network on its device, channels last, and give it Adam with L2 weight decay.
 
-    Channels last and the fused Adam change rounding and speed, nothing else.
+    Channels last and the fused Adam change rounding and speed, nothing else. ``betas`` are Adam's two memories: of the
+    gradient, and of its square.
 
     Returns:
         the network and its optimiser as ``fabric.setup`` wraps them; ``network`` itself shares their weights.
@@ -32,6 +35,7 @@ def set_up(fabric: Fabric, network: nn.Module, training: Training) -> tuple[nn.M
     optimizer = torch.optim.Adam(
         network.parameters(),
         lr=training.learning_rate,
+        betas=betas,
         weight_decay=training.weight_decay,
         fused=True if fabric.device.type in FUSED else None,
     )
@@ -39,10 +43,18 @@ def set_up(fabric: Fabric, network: nn.Module, training: Training) -> tuple[nn.M
     return wrapped, wrapped_optimizer
 
 
-def update(fabric: Fabric, optimizer: torch.optim.Optimizer, losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """Take one step down the gradient of ``losses["loss"]`` and name all of them as numbers."""
+def update(
+    fabric: Fabric, optimizer: torch.optim.Optimizer, losses: Mapping[str, Tensor], *, longest: float | None = None
+) -> dict[str, float]:
+    """Take one step down the gradient of ``losses["loss"]`` and name all of them as numbers.
+
+    A gradient whose norm over all weights exceeds ``longest`` is shortened to it.
+    """
     optimizer.zero_grad(set_to_none=True)
     fabric.backward(losses["loss"])
+    if longest is not None:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        nn.utils.clip_grad_norm_(weights, longest)
     optimizer.step()
     return numbers(losses)
 

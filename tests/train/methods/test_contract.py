@@ -10,27 +10,34 @@ import importlib
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel
 
-from candling.errors import RecipeError
+from candling.errors import RecipeError, TrainingError
 from candling.recipe import Training
 from candling.train.export import export
-from candling.train.method import Batch, Method, Plan, build_method, method_names, method_summary
+from candling.train.method import Batch, Begins, Method, Plan, Remembers, build_method, method_names, method_summary
+from candling.train.progress import Silent
 
 SHAPE = (1, 64, 96)
 COUNT = 6
-RESERVED = {"anomaly_map", "reconstruction", "boxes", "labels", "confidences"}
+RESERVED = {"anomaly_map", "reconstruction", "nearest", "boxes", "labels", "confidences"}
 
 pytestmark = pytest.mark.parametrize("name", method_names())
 
 
 def build(name: str, *, seed: int = 0, shape: tuple[int, int, int] = SHAPE, precision: str = "32-true") -> Method:
+    """Build a method, and let one that begins by looking at the good images look, as the loop does."""
     torch.manual_seed(seed)
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
-    return build_method(name, {}, Plan(shape, Training(learning_rate=1e-3, weight_decay=1e-5), fabric))
+    method = build_method(name, {}, Plan(shape, Training(learning_rate=1e-3, weight_decay=1e-5), fabric))
+    if isinstance(method, Begins):
+        held_out = Batch(good_images(4, shape, seed=11), torch.arange(4), torch.Generator().manual_seed(98))
+        method.begin([batch(99, shape)], [held_out], Silent())
+    return method
 
 
 def good_images(count: int = COUNT, shape: tuple[int, int, int] = SHAPE, seed: int = 7) -> torch.Tensor:
@@ -50,10 +57,15 @@ def batch(step: int = 0, shape: tuple[int, int, int] = SHAPE) -> Batch:
     return Batch(good_images(shape=shape), torch.arange(COUNT), torch.Generator().manual_seed(2000 + step))
 
 
+def updates(method: Method, steps: range, shape: tuple[int, int, int] = SHAPE) -> list[dict[str, float]]:
+    """Make updates and give their losses; a method without optimisers is complete once it has begun."""
+    return [dict(method.step(batch(step, shape))) for step in steps] if method.optimizers else []
+
+
 def trained(name: str, steps: int = 2, **options) -> tuple[Method, list[dict[str, float]]]:
     method = build(name, **options)
     shape = options.get("shape", SHAPE)
-    losses = [dict(method.step(batch(step, shape))) for step in range(steps)]
+    losses = updates(method, range(steps), shape)
     method.finish([batch(99, shape)])
     return method, losses
 
@@ -90,8 +102,15 @@ def test_its_options_have_defaults_and_are_frozen(name):
 
 
 def test_steps_give_finite_losses_and_learn(name):
-    """Every update names the same finite losses, "loss" among them, and the networks change."""
+    """Every update names the same finite losses, "loss" among them, and the networks change; or there are none."""
     method = build(name)
+    if not method.optimizers:
+        assert isinstance(method, Begins), "it learns neither before an update nor in one"
+        assert not method.networks
+        for refused in (method.step, method.validate):
+            with pytest.raises(TrainingError, match=name):
+                refused(batch(0))
+        return
     before = state(method)
     losses = [dict(method.step(batch(step))) for step in range(2)]
     for named in losses:
@@ -107,6 +126,8 @@ def test_steps_give_finite_losses_and_learn(name):
 def test_validation_changes_nothing(name):
     """Validation names the losses of an update, leaves every network and optimiser as it was, and repeats."""
     method = build(name)
+    if not method.optimizers:
+        return
     losses = method.step(batch(0))
     before, optimizers = state(method), repr([o.state_dict() for o in method.optimizers.values()])
     first, second = dict(method.validate(batch(1))), dict(method.validate(batch(1)))
@@ -127,7 +148,7 @@ def test_the_graph_keeps_the_contract(name, count):
     scores = out.keys() - RESERVED
     assert scores, "a graph without a score cannot be judged"
     for key, value in out.items():
-        assert value.dtype == torch.float32, key
+        assert value.dtype == (torch.int64 if key == "nearest" else torch.float32), key
         assert torch.isfinite(value).all(), key
         assert value.device.type == "cpu", key
         if key in scores:
@@ -137,6 +158,23 @@ def test_the_graph_keeps_the_contract(name, count):
     if "reconstruction" in out:
         assert out["reconstruction"].min() >= 0.0
         assert out["reconstruction"].max() <= 1.0
+
+
+def test_what_it_remembers_can_be_shown(name):
+    """Where the graph names the nearest remembered cells, the method gives their pictures, at the prepared size."""
+    method, _ = trained(name)
+    out = outputs(method, good_images(3, seed=3))
+    pictures = method.references() if isinstance(method, Remembers) else None
+    if "nearest" not in out:
+        assert pictures is None
+        return
+    cells = out["nearest"]
+    assert pictures is not None
+    assert pictures.dtype == np.uint8
+    assert pictures.shape[1:3] == SHAPE[1:]
+    assert (len(cells), cells.ndim) == (3, 3)
+    assert cells.min() >= -1
+    assert (cells // cells[0].numel()).max() < len(pictures)
 
 
 def test_the_graph_is_a_plain_network_of_its_own(name):
@@ -151,7 +189,7 @@ def test_the_graph_is_a_plain_network_of_its_own(name):
     images = good_images(2, seed=3)
     with torch.no_grad():
         before = graph(images)
-    method.step(batch(5))
+    updates(method, range(5, 6))
     with torch.no_grad():
         after = graph(images)
     assert all(torch.equal(before[key], after[key]) for key in before)
@@ -163,6 +201,8 @@ def test_an_image_is_scored_alike_in_any_company(name):
     images = good_images(3, seed=3)
     together, alone = outputs(method, images), outputs(method, images[1:2])
     for key, value in alone.items():
+        if key == "nearest":  # of two cells as near either may win
+            continue
         torch.testing.assert_close(together[key][1:2], value, atol=1e-5, rtol=1e-4, msg=key)
 
 
@@ -174,19 +214,34 @@ def test_training_repeats_for_a_seed(name):
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
-def test_its_state_is_all_in_its_networks_and_optimizers(name):
-    """A method built anew and given the state of another goes on as that one would: training can be resumed exactly."""
+def test_what_it_decided_can_be_told(name):
+    """What a method decided from the good images are lines of a card: words and finite numbers, and they repeat."""
     method = build(name)
-    for step in range(2):
-        method.step(batch(step))
+    if not isinstance(method, Begins):
+        return
+    facts = dict(method.choices())
+    assert facts
+    for key, value in facts.items():
+        assert isinstance(key, str)
+        assert isinstance(value, str | int) or math.isfinite(value), key
+    assert dict(build(name, seed=1).choices()) == facts
+
+
+def test_its_state_is_all_in_its_networks_and_optimizers(name):
+    """A method built anew and given the state of another goes on as that one would: training can be resumed exactly.
+
+    What it learned before its first update it learns again.
+    """
+    method = build(name)
+    updates(method, range(2))
     resumed = build(name, seed=1)
     for key, network in method.networks.items():
         resumed.networks[key].load_state_dict(copy.deepcopy(network.state_dict()))
     for key, optimizer in method.optimizers.items():
         resumed.optimizers[key].load_state_dict(copy.deepcopy(optimizer.state_dict()))
-    for step in range(2, 4):
-        assert method.step(batch(step)) == resumed.step(batch(step))
-    assert method.validate(batch(9)) == resumed.validate(batch(9))
+    assert updates(method, range(2, 4)) == updates(resumed, range(2, 4))
+    if method.optimizers:
+        assert method.validate(batch(9)) == resumed.validate(batch(9))
     for each in (method, resumed):
         each.finish([batch(99)])
     one, two = (outputs(each, good_images(2, seed=3)) for each in (method, resumed))
@@ -197,15 +252,18 @@ def test_half_precision_training_ends_in_a_float32_graph(name):
     """Trained under bfloat16 autocast, losses stay finite and the graph is float32 all the same."""
     method, losses = trained(name, precision="bf16-mixed")
     assert all(math.isfinite(value) for named in losses for value in named.values())
-    assert all(value.dtype == torch.float32 for value in outputs(method, good_images(2)).values())
+    given = outputs(method, good_images(2))
+    assert all(value.dtype == torch.float32 for key, value in given.items() if key != "nearest")
 
 
 def test_colour_works_as_grey_does(name):
     """Three channels need no other option."""
     shape = (3, *SHAPE[1:])
     method, losses = trained(name, shape=shape)
-    assert math.isfinite(losses[-1]["loss"])
+    assert all(math.isfinite(named["loss"]) for named in losses)
     out = outputs(method, good_images(2, shape))
+    if isinstance(method, Remembers) and (pictures := method.references()) is not None:
+        assert pictures.shape[1:] == (*SHAPE[1:], 3)
     assert all(torch.isfinite(value).all() for value in out.values())
 
 
@@ -214,4 +272,4 @@ def test_the_exported_graph_gives_the_same_numbers(name):
     method, _ = trained(name)
     exported = export(method.graph(), good_images(8, seed=3))
     compared = {output for _, output in exported.parity.differences}
-    assert compared == outputs(method, good_images(1)).keys()
+    assert compared == outputs(method, good_images(1)).keys() - {"nearest"}
