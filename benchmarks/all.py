@@ -1,4 +1,4 @@
-"""Run every benchmark that takes minutes; ``quality.py`` takes hours and is started by itself.
+"""Run every benchmark that takes minutes; ``quality.py``, ``detector.py`` and ``contaminated.py`` take hours.
 
 python benchmarks/all.py
 """
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ["startup", "install_size", "cold_start", "inspect_speed", "training_speed"]
+NAMES = ["startup", "install_size", "cold_start", "inspect_speed", "training_speed", "memory_speed"]
 
 
 def main() -> None:

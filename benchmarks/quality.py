@@ -5,51 +5,65 @@
 
 Each run is one ``candling train`` and one ``candling evaluate`` in processes of their own. What is done already (same
 recipe text, set, seed and minutes in the results file) is not done again. ``--recipe pca`` is the linear baseline: a
-principal component reconstruction of the whole picture, same image score.
+principal component reconstruction of the whole picture, same image score. All methods on the same pixels, for the same
+time: ``detector.py``.
 """
 
 from __future__ import annotations
 
 import argparse
-import fcntl
+import csv
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from record import RESULTS, record
+from record import DATA, done_before, keep
 
-DATA = Path(os.environ.get("CANDLING_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+if TYPE_CHECKING:
+    from candling.recipe import Recipe
+
 KEYS = ["image_auroc", "image_ap", "f1", "missed_defect_rate", "false_reject_rate", "pixel_auroc", "pixel_ap", "aupro"]
 
 
 def candling(*words: str) -> str:
+    """Run the command line in a process of its own; what it says when it fails is shown."""
     code = "from candling.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, *words], check=True, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *words], check=False, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stderr[-2000:], file=sys.stderr, flush=True)
+    done.check_returncode()
     return done.stdout
 
 
-def trained(recipe: str, name: str, seed: int, minutes: float | None) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = str(Path(folder) / "x.bundle")
-        budget = [] if minutes is None else ["--minutes", str(minutes)]
-        start = time.perf_counter()
-        candling("train", recipe, "--data", str(DATA / name), "--out", bundle, "--seed", str(seed), "--json", *budget)
-        spent = time.perf_counter() - start
-        out = str(Path(folder) / "report")
-        answer = json.loads(candling("evaluate", bundle, str(DATA / name), "--out", out, "--json"))
+def trained(recipe: str, data: Path, bundle: Path, *, seed: int, minutes: float | None) -> dict[str, Any]:
+    """Train and evaluate; the bundle stays."""
+    budget = [] if minutes is None else ["--minutes", str(minutes)]
+    start = time.perf_counter()
+    candling("train", recipe, "--data", str(data), "--out", str(bundle), "--seed", str(seed), "--json", *budget)
+    spent = time.perf_counter() - start
+    out = bundle.with_name("report")
+    answer = json.loads(candling("evaluate", str(bundle), str(data), "--out", str(out), "--json"))
     figures = {key: answer.get(key) for key in KEYS}
     return {
         **figures,
+        "recall_at_no_false_reject": recall_at_no_false_reject(out / "images.csv"),
         "per_class": answer["per_class"],
         "timings": answer.get("timings"),
         "minutes": round(spent / 60, 2),
     }
+
+
+def recall_at_no_false_reject(table: Path) -> float | None:
+    """Give the share of defects that are worse than every good test image; None without both."""
+    with table.open(encoding="utf-8", newline="") as lines:
+        rows = [(row["label"] == "good", float(row["severity"] or "inf")) for row in csv.DictReader(lines)]
+    good, defect = ([severity for is_good, severity in rows if is_good is wanted] for wanted in (True, False))
+    return sum(severity > max(good) for severity in defect) / len(defect) if good and defect else None
 
 
 def linear(name: str, components: int) -> dict[str, Any]:
@@ -92,44 +106,33 @@ def main() -> None:
                 "minutes_budget": chosen.minutes,
                 "text": digest(chosen.recipe),
             }
-            if already(run):
+            if done_before("quality", run):
                 print("done before:", run, flush=True)
                 continue
-            figures = (
-                linear(name, chosen.components)
-                if chosen.recipe == "pca"
-                else trained(chosen.recipe, name, seed, chosen.minutes)
-            )
-            keep({**run, **figures})
+            with tempfile.TemporaryDirectory() as folder:
+                figures = (
+                    linear(name, chosen.components)
+                    if chosen.recipe == "pca"
+                    else trained(
+                        chosen.recipe, DATA / name, Path(folder, "x.bundle"), seed=seed, minutes=chosen.minutes
+                    )
+                )
+            keep("quality", {**run, **figures})
             print(
                 json.dumps({**run, "image_auroc": figures["image_auroc"], "minutes": figures.get("minutes")}),
                 flush=True,
             )
 
 
-def digest(recipe: str) -> str:
+def digest(recipe: str | Recipe) -> str:
+    """Shorten a recipe's text, story aside, to what tells it from another."""
     from candling.recipe import Story, dump_recipe, load_recipe
 
     if recipe == "pca":
         return ""
-    text = dump_recipe(load_recipe(recipe).model_copy(update={"story": Story(product="any")}))
+    given = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    text = dump_recipe(given.model_copy(update={"story": Story(product="any")}))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def runs() -> list[dict[str, Any]]:
-    path = RESULTS / "quality.json"
-    return json.loads(path.read_text())["figures"]["runs"] if path.exists() else []
-
-
-def already(run: dict[str, Any]) -> bool:
-    return any(all(old.get(key) == value for key, value in run.items()) for old in runs())
-
-
-def keep(run: dict[str, Any]) -> None:
-    """Add one run to the file; several processes may measure side by side."""
-    with Path(tempfile.gettempdir(), "candling-quality.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        record("quality", {"runs": [*runs(), run]})
 
 
 if __name__ == "__main__":

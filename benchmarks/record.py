@@ -1,24 +1,29 @@
 """Write a benchmark's figures where the README finds them: benchmarks/results/<name>.json, with date and machine.
 
-``record`` is the only way a figure gets there, so no figure is without the machine it was measured on.
+``record`` is the only way a figure gets there, so no figure is without the machine it was measured on. Benchmarks of
+many runs add them one by one with ``keep``, and leave out what ``done_before`` finds. ``CANDLING_RESULTS`` names
+another folder, to try a benchmark out.
 """
 
 from __future__ import annotations
 
+import fcntl
 import importlib.metadata
 import json
 import os
 import platform
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("CANDLING_RESULTS", Path(__file__).parent / "results"))
+DATA = Path(os.environ.get("CANDLING_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 LIBRARIES = ("candling", "numpy", "opencv-python-headless", "onnxruntime", "openvino", "torch", "lightning-fabric")
 
 
-def record(name: str, figures: dict[str, Any], *, peer: dict[str, Any] | None = None) -> Path:
+def record(name: str, figures: dict[str, Any], *, peer: dict[str, Any] | None = None, show: bool = True) -> Path:
     """Write figures as JSON and print them; ``peer`` holds quoted figures of others, with their source."""
     entry = {
         "name": name,
@@ -32,8 +37,32 @@ def record(name: str, figures: dict[str, Any], *, peer: dict[str, Any] | None = 
     path = RESULTS / f"{name}.json"
     text = json.dumps(entry, indent=2, ensure_ascii=False) + "\n"
     path.write_text(text, encoding="utf-8")
-    print(text, end="")
+    if show:
+        print(text, end="")
     return path
+
+
+def runs(name: str) -> list[dict[str, Any]]:
+    """Give the runs kept so far."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["figures"]["runs"] if path.exists() else []
+
+
+def done_before(name: str, run: dict[str, Any]) -> bool:
+    """Tell whether a run with all these keys and values is kept already."""
+    return any(all(old.get(key) == value for key, value in run.items()) for old in runs(name))
+
+
+def keep(name: str, run: dict[str, Any]) -> None:
+    """Add one run, with its own date and machine; several processes may measure side by side."""
+    machine = hardware()
+    at = {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **{key: machine[key] for key in ("processor", "cores", "load")},
+    }
+    with Path(tempfile.gettempdir(), f"candling-{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record(name, {"runs": [*runs(name), {**run, "measured": at}]}, show=False)
 
 
 def hardware() -> dict[str, str | int | float]:

@@ -14,9 +14,10 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo  # noqa: TC002 - scripts keep their imports together
 from tables import TABLES
 
 from candling import errors, recipe
@@ -77,13 +78,20 @@ def _key_table(model: type[BaseModel], path: str = "") -> list[str]:
     rows, inner = ["| key | default | meaning |", "|---|---|---|"], []
     meanings = _attributes(model)
     for key, field in model.model_fields.items():
-        if isinstance(field.default, BaseModel):
+        table = _table_of(field)
+        if table is not None:
             inner += [f"`[method.{path}{key}]`: {meanings.get(key, '')}", ""]
-            inner += _key_table(type(field.default), f"{path}{key}.")
+            inner += _key_table(table, f"{path}{key}.")
             continue
         default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
         rows.append(f"| `{key}` | {default} | {meanings.get(key, '')} |")
     return [*rows, "", *inner]
+
+
+def _table_of(field: FieldInfo) -> type[BaseModel] | None:
+    """Give the shape of a key that is a table, also of one that may be left out."""
+    kinds = (type(field.default), *get_args(field.annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def _first_line(model: type[BaseModel]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from detector_tables import LATER, NAMES, contaminated, detector, foot, memory_speed, newest, spread, surface
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,14 +18,8 @@ TARGETS = {  # what this release set out to reach for each set: image AUROC of t
     "mvtec_grid": 0.90,
     "kolektor_sdd": 0.80,
 }
-NAMES = {
-    "mvtec_capsule": "capsules",
-    "mvtec_bottle": "bottles",
-    "mvtec_grid": "grid",
-    "kolektor_sdd": "commutators",
-    "aws_cookie": "cookies",
-}
-LATER = "to be measured\n"
+FORMER = {"06e76bfe94e3": "gradient_autoencoder"}
+"""What a recipe was called by its name when it was measured and is called now, by the digest of its text."""
 
 
 def quality(results: Results) -> str:
@@ -31,30 +27,24 @@ def quality(results: Results) -> str:
     if "quality" not in results:
         return LATER
     runs = results["quality"]["figures"]["runs"]
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for run in runs:
-        budget = f" --minutes {run['minutes_budget']:g}" if run.get("minutes_budget") else ""
-        groups.setdefault((run["set"], run["recipe"] + budget), []).append(run)
+    named = [{**run, "shown": FORMER.get(run["text"], run["recipe"]) + _budget(run)} for run in runs]
+    groups = newest(named, ("set", "shown"))
     lines = [
         "| images | recipe | starts | image AUROC | pixel AP | AUPRO | minutes | aim |",
         "|---|---|---|---|---|---|---|---|",
     ]
     order = {name: number for number, name in enumerate(NAMES)}
     for (name, recipe), of in sorted(groups.items(), key=lambda item: (order.get(item[0][0], 99), item[0][1])):
-        aim = TARGETS.get(name, "") if recipe in {"surface", "capsules_best"} else ""
-        cells = [_mean(of, key) for key in ("image_auroc", "pixel_ap", "aupro")]
+        aim = TARGETS.get(name, "") if recipe in {"gradient_autoencoder", "capsules_best"} else ""
+        cells = [spread(of, key) for key in ("image_auroc", "pixel_ap", "aupro")]
         minutes = [run["minutes"] for run in of if run.get("minutes") is not None]
         spent = f"{statistics.mean(minutes):.1f}" if minutes else ""
         lines.append(f"| {NAMES.get(name, name)} | `{recipe}` | {len(of)} | {' | '.join(cells)} | {spent} | {aim} |")
-    return "\n".join(lines) + "\n\n" + _foot(results["quality"])
+    return "\n".join(lines) + "\n\n" + foot(results["quality"])
 
 
-def _mean(runs: list[dict[str, Any]], key: str) -> str:
-    values = [run[key]["value"] for run in runs if run.get(key) and run[key]["value"] is not None]
-    if not values:
-        return ""
-    spread = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{spread}"
+def _budget(run: dict[str, Any]) -> str:
+    return f" --minutes {run['minutes_budget']:g}" if run.get("minutes_budget") else ""
 
 
 def speed(results: Results) -> str:
@@ -66,7 +56,7 @@ def speed(results: Results) -> str:
     if len(lines) == 2:
         return LATER
     last = max((results[name] for name in ROWS if name in results), key=lambda result: result["date"])
-    return "\n".join(lines) + "\n\n" + _foot(last)
+    return "\n".join(lines) + "\n\n" + foot(last)
 
 
 def _startup(figures: Results) -> list[str]:
@@ -105,11 +95,6 @@ def _training(figures: Results) -> list[str]:
     return [f"| training, capsule autoencoder | {reached} | 2 times | plain float32 PyTorch {theirs:.0f} images/s |"]
 
 
-def _foot(result: Results) -> str:
-    hardware = result["hardware"]
-    return f"Measured {result['date'][:10]} on {hardware['processor']}, {hardware['cores']} cores.\n"
-
-
 ROWS: dict[str, Callable[[Results], list[str]]] = {
     "startup": _startup,
     "cold_start": _cold_start,
@@ -118,4 +103,11 @@ ROWS: dict[str, Callable[[Results], list[str]]] = {
     "training_speed": _training,
 }
 
-TABLES: dict[str, Callable[[Results], str]] = {"quality": quality, "speed": speed}
+TABLES: dict[str, Callable[[Results], str]] = {
+    "quality": quality,
+    "speed": speed,
+    "surface": surface,
+    "detector": detector,
+    "contaminated": contaminated,
+    "memory_speed": memory_speed,
+}

@@ -1,14 +1,28 @@
-"""Fixtures that every room's tests share: where the real images are."""
+"""Fixtures that every room's tests share: where the real images are, and builders of graphs and bundles."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores; and results repeat
+
+
+@pytest.fixture(scope="session")
+def building() -> ModuleType:
+    """The builders of ``runtime/building.py``; importlib mode puts no test folder on the import path."""
+    path = Path(__file__).parent / "runtime" / "building.py"
+    spec = importlib.util.spec_from_file_location("candling_building", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import pytest
 
 from candling.cli import app
 from candling.cli.run import run
+from candling.runtime.references import encode_references
 
 
 def answer(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, dict, str]:
@@ -268,3 +269,31 @@ def test_wrong_recipe_is_told_before_any_training(
     assert code == 2
     assert sentence in said["error"]["message"]
     assert not (tmp_path / "a").exists()
+
+
+def test_inspect_shows_the_nearest_good(building, tmp_path: Path, capsys) -> None:
+    """A bundle that remembers good pictures draws a reject beside them; the record names picture, row and column."""
+    import cv2
+
+    rng = np.random.default_rng(3)
+    pictures = rng.integers(90, 100, (3, 64, 64), np.uint8)
+    bundle = tmp_path / "plate.bundle"
+    building.remembering_bundle(bundle, pictures, references=encode_references(pictures))
+    stained = pictures[1].copy()
+    stained[20:30, 40:50] = 250
+    cv2.imwrite(str(tmp_path / "stained.png"), stained)
+    out = tmp_path / "results"
+    code, said, _ = answer(capsys, "inspect", bundle, tmp_path / "stained.png", "--out", out)
+    assert (code, said["rejected"]) == (0, 1)
+    record = json.loads((out / "results.jsonl").read_text())
+    assert record["unlike"][0]["nearest"].keys() == {"picture", "row", "column"}
+    assert (out / record["unlike_picture"]).is_file()
+    bare = ("--overlays", "none", "--overwrite")
+    assert answer(capsys, "inspect", bundle, tmp_path / "stained.png", "--out", out, *bare)[0] == 0
+    assert json.loads((out / "results.jsonl").read_text())["unlike"] == record["unlike"]
+    building.remembering_bundle(tmp_path / "torn.bundle", pictures, references=b"II*\0")
+    words = ("inspect", tmp_path / "torn.bundle", tmp_path / "stained.png", "--out", tmp_path / "no")
+    code, said, _ = answer(capsys, *words)
+    assert code == 3
+    assert "references.tif" in said["error"]["message"]
+    assert not (tmp_path / "no").exists()

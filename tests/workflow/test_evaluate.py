@@ -17,11 +17,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from candling.data.samples import Sample, SampleSet, load_samples
-from candling.errors import SamplesError
+from candling.errors import BundleError, SamplesError
 from candling.pixels.heatmap import encode_png
 from candling.recipe import parse_recipe
 from candling.runtime.bundle import Card, DataFacts, LimitEntry, LimitsFile, MapRange, save_bundle
 from candling.runtime.inspector import Inspector
+from candling.runtime.references import encode_references
 from candling.types import Box, Inspection, Limit, Prediction, Reason, Verdict
 from candling.workflow.evaluate import evaluate, evaluated_samples
 from candling.workflow.report import render_report
@@ -72,10 +73,13 @@ class FakeInspector:
     def __post_init__(self) -> None:
         bundle = {"path": Path("squares.bundle"), "sha256": "b" * 64, "recipe": RECIPE, "card": CARD}
         self.bundle = SimpleNamespace(**bundle, limits=self.limits_file)
+        self.recipe = RECIPE
         self.limits = {("whole", "brightest"): Limit(high=0.5, typical=0.25)}
-        self.engine = SimpleNamespace(name="onnxruntime", precision="float32", input_shape=(1, 32, 32))
+        self.engine = SimpleNamespace(
+            name="onnxruntime", precision="float32", input_shape=(1, 32, 32), has_nearest=False
+        )
 
-    def inspect(self, frame, *, product="", reconstructions=False):
+    def inspect(self, frame, *, product="", reconstructions=False, nearest=False):
         values = frame.astype(np.float32) / 255
         score = float(values.max())
         limit = self.limits["whole", "brightest"]
@@ -83,7 +87,7 @@ class FakeInspector:
         times = {"read": 1.0, "predict": 3.0}
         return Inspection(product, limit.judge(score), limit.severity(score), (), (patch,), times, "b")
 
-    def inspect_files(self, paths):
+    def inspect_files(self, paths, *, maps=True, reconstructions=False, nearest=False):
         for path in paths:
             frame = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
             if frame is None:
@@ -352,3 +356,40 @@ def test_a_real_bundle_gives_the_same_figures(bundle, squares):
     assert captions == ["original", "reconstruction", "anomaly map", "overlay"]
     assert json.loads(found.json_text())["origin"]["bundle_hash"] == bundle.sha256
     assert found.timings.images_per_second > 0
+
+
+def test_the_gallery_shows_the_nearest_good(building, tmp_path, squares):
+    """A bundle that remembers good pictures puts each worst place beside the nearest good one, on the page too."""
+    pictures = np.stack([square(level) for level in (51, 64, 102)])
+    remembering = building.remembering_bundle(tmp_path / "m", pictures, references=encode_references(pictures))
+    found = run(squares, inspector=Inspector.load(remembering, engine="onnxruntime", threads=1))
+    assert {tuple(panel.caption for panel in example.unlike) for example in found.examples} == {
+        ("here", "nearest good")
+    }
+    bright = next(example for example in found.examples if example.result.name == "test/bright/0.png")
+    here, good = (cv2.imdecode(np.frombuffer(panel.jpeg, np.uint8), 0) for panel in bright.unlike)
+    assert here.max() > 240
+    assert good.max() < 130
+    page = render_report(found)
+    assert page.count('class="panels unlike"') == len(found.examples)
+    assert "Nearest good." in page
+
+
+def test_a_bundle_that_cannot_show_what_it_remembers_has_the_gallery_of_any_other(building, tmp_path, squares):
+    """Without references, and with a graph that remembers nothing, no row is added."""
+    pictures = np.stack([square(51)])
+    bundle = building.remembering_bundle(tmp_path / "m", pictures)
+    for inspector in (Inspector.load(bundle, engine="onnxruntime", threads=1), FakeInspector()):
+        found = run(squares, inspector=inspector)
+        assert found.examples
+        assert not any(example.unlike for example in found.examples)
+        page = render_report(found)
+        assert 'class="panels unlike"' not in page
+        assert "Nearest good." not in page
+
+
+def test_damaged_references_are_told_before_the_work(building, tmp_path, squares):
+    """One sentence that names the file, before the first image is judged."""
+    bundle = building.remembering_bundle(tmp_path / "m", np.stack([square(51)]), references=b"torn")
+    with pytest.raises(BundleError, match=r"references\.tif: is no PNG"):
+        run(squares, inspector=Inspector.load(bundle, engine="onnxruntime", threads=1), progress=pytest.fail)

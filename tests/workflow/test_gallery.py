@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from candling.types import Box, Prediction
-from candling.workflow.gallery import SIDE, choose_examples, draw_panels, draw_scale
+from candling.workflow.explanation import Cell, Pair, Place
+from candling.workflow.gallery import SIDE, choose_examples, draw_pair, draw_panels, draw_scale
 from candling.workflow.maps import MapScale
 
 SCALE = MapScale.of_good_maps(0.1, 0.5)
@@ -75,3 +76,25 @@ def test_panels_are_small_jpegs_of_one_size():
 def test_the_scale_is_told_in_numbers():
     """The bar's words name the three values the colours are tied to."""
     assert draw_scale(SCALE).caption == "from 0.1 (typical good) over 0.5 (highest good) to 0.7 and more"
+
+
+def test_places_are_boxed_in_the_overlay_alone():
+    """The overlay gets the box; the original and the map stay as they are without it."""
+    frame, values = np.full((200, 200), 90, np.uint8), np.zeros((20, 20), np.float32)
+    prediction = Prediction("whole", Box(0, 0, 200, 200), {}, values)
+    box = Box(40, 60, 50, 50)
+    pair = Pair(Place("whole", box, 1.0, Cell(0, 0, 0, Box(0, 0, 5, 5))), frame[:50, :50], frame[:5, :5])
+    bare = draw_panels(frame, [prediction], None, SCALE)
+    boxed = draw_panels(frame, [prediction], None, SCALE, pairs=[pair])
+    assert [one == other for one, other in zip(bare, boxed, strict=True)] == [True, True, False]
+
+
+def test_a_pair_is_two_panels_of_one_size():
+    """Here and nearest good, whatever the sizes they were cut out at."""
+    here, good = np.full((90, 90, 3), 200, np.uint8), np.full((9, 9), 50, np.uint8)
+    pair = Pair(Place("whole", Box(0, 0, 90, 90), 1.0, Cell(0, 0, 0, Box(0, 0, 9, 9))), here, good)
+    panels = draw_pair(pair)
+    assert [panel.caption for panel in panels] == ["here", "nearest good"]
+    assert panels[0].width == panels[1].width == panels[0].height == panels[1].height
+    decoded = [cv2.imdecode(np.frombuffer(panel.jpeg, np.uint8), cv2.IMREAD_COLOR) for panel in panels]
+    assert [int(picture.mean().round()) for picture in decoded] == [200, 50]

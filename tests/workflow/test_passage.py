@@ -17,7 +17,8 @@ LIMITS = {("top", "error"): Limit(high=1.0), ("low", "error"): Limit(high=1.0)}
 
 def inspector_of(*inspections: Inspection) -> SimpleNamespace:
     """An inspector that gives these, whatever it is asked for."""
-    return SimpleNamespace(limits=LIMITS, inspect_files=lambda _paths: iter(inspections))
+    recipe = SimpleNamespace(frames=1)
+    return SimpleNamespace(limits=LIMITS, recipe=recipe, inspect_files=lambda _paths, **_: iter(inspections))
 
 
 def two_regions(value: float) -> Inspection:

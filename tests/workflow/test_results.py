@@ -14,8 +14,11 @@ import pytest
 import tifffile
 
 from candling.errors import DiskError, ImageError, OutputExistsError
-from candling.workflow.maps import MapScale
+from candling.runtime.inspector import Inspector
+from candling.runtime.references import References, encode_references
+from candling.workflow.maps import MapScale, map_scale
 from candling.workflow.results import _appending, record, write_results
+from candling.workflow.unlike import GAP, TILE
 
 SCALE = MapScale.of_good_maps(0.0, 0.2)
 FRAME = np.full((40, 60), 128, np.uint8)
@@ -193,3 +196,104 @@ def test_names_that_are_no_unicode_are_written(write, make_inspection):
     summary, out = write([make_inspection("caf\udce9.png", 0.5)])
     assert summary.images == 1
     assert rows_of(out)[0]["product"] == "caf?.png"
+
+
+# ---- a bundle that remembers good pictures -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def remembered():
+    """Five good pictures of 64 x 64 px, a dark square on each at its own place."""
+    pictures = np.full((5, 64, 64), 120, np.uint8)
+    for number in range(5):
+        pictures[number, 8 * number : 8 * number + 8, 8:16] = 40
+    return pictures
+
+
+@pytest.fixture
+def judge(building, tmp_path, remembered):
+    """Write the results of a stained and a good frame of 256 x 256 px; what is stored are the bundle's references."""
+
+    def run(stored, **options):
+        folder = tmp_path / "plate.bundle"
+        bundle = building.remembering_bundle(folder, remembered, references=stored)
+        inspector = Inspector.load(bundle, engine="onnxruntime", threads=1)
+        good = np.repeat(np.repeat(remembered[3], 4, axis=0), 4, axis=1)
+        stained = good.copy()
+        stained[170:180, 200:220] = 255
+        frames = {"stained.png": stained, "good.png": good}
+        inspections = [inspector.inspect(frame, product=name, nearest=True) for name, frame in frames.items()]
+        out = tmp_path / "out"
+        options = {"references": References.load(bundle), "frame_of": lambda found: frames[found.product]} | options
+        scale = map_scale(bundle)
+        summary = write_results(inspections, out, limits=inspector.limits, scale=scale, overwrite=True, **options)
+        records = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+        return summary, out, records
+
+    return run
+
+
+def test_a_reject_stands_beside_the_nearest_good(judge, remembered):
+    """The stain's box, its value and the cell nearest to it, and a picture of both; the good one has none."""
+    summary, out, (stained, good) = judge(encode_references(remembered))
+    assert (stained["verdict"], good["verdict"], summary.overlays) == ("reject", "accept", 1)
+    [place] = stained["unlike"]
+    box, cell = place["box"], place["nearest"]
+    assert box["height"] == box["width"] == 51
+    assert (box["top"] <= 170, box["top"] + 51 >= 180) == (True, True)
+    assert (box["left"] <= 200, box["left"] + 51 >= 220) == (True, True)
+    assert place["value"] > 0.01
+    assert (cell["row"], cell["column"]) == (5, 6)
+    assert "unlike" not in good
+    assert stained["unlike_picture"] == "overlays/stained_unlike.png"
+    picture = cv2.imread(str(out / stained["unlike_picture"]))
+    assert (picture[GAP : GAP + TILE, -GAP - TILE : -GAP] == 120).all()  # the nearest good has no stain
+    assert (picture[GAP : GAP + TILE, -2 * GAP - 2 * TILE : -2 * GAP - TILE] == 255).any()
+    assert summary.overlays == 1
+
+
+def test_all_pictures_are_explained_when_all_are_drawn(judge, remembered):
+    """With overlays of all, an accepted picture tells its worst place too."""
+    _, out, records = judge(encode_references(remembered), overlays="all")
+    assert [len(one["unlike"]) for one in records] == [1, 1]
+    assert len(list(out.glob("overlays/*_unlike.png"))) == 2
+
+
+def test_without_pictures_the_record_still_names_the_cell(judge):
+    """A bundle without references draws none and says so; so it is without overlays."""
+    _, out, (stained, _) = judge(None)
+    assert stained["unlike"][0]["nearest"]["row"] == 5
+    assert stained["unlike_picture"] is None
+    assert not list(out.glob("overlays/*.png"))
+
+
+def test_without_overlays_the_record_names_the_place(judge, remembered):
+    """No picture was asked for; the JSON has the box all the same."""
+    _, out, (stained, _) = judge(encode_references(remembered), overlays="none")
+    assert len(stained["unlike"]) == 1
+    assert stained["unlike_picture"] is None
+    assert not (out / "overlays").exists()
+
+
+def test_fewer_references_than_the_graph_names_draw_nothing(judge, remembered):
+    """A picture out of range is left out; verdict and record stay."""
+    _, out, (stained, _) = judge(encode_references(remembered), references=_Nothing())
+    assert stained["verdict"] == "reject"
+    assert stained["unlike_picture"] is None
+    assert not list(out.glob("overlays/*.png"))
+
+
+def test_a_graph_that_remembers_nothing_leaves_the_record_as_it_was(write, make_inspection):
+    """No new key, no new file."""
+    _, out = write([make_inspection("b.png", 0.5)])
+    line = json.loads((out / "results.jsonl").read_text())
+    assert list(line) == [
+        "product", "verdict", "severity", "reasons", "scores", "milliseconds", "bundle", "overlay", "map",
+    ]  # fmt: skip
+    assert [path.name for path in out.glob("overlays/*")] == ["b.jpg"]
+
+
+class _Nothing:
+    """References without a page."""
+
+    count = 0

@@ -4,6 +4,19 @@ from candling.cli.frame import app
 
 from candling.cli.learning import calibrate, check, train  # isort: skip
 from candling.cli.judging import bench, evaluate, inspect  # isort: skip
+from candling.cli.qualifying import qualify  # isort: skip
 from candling.cli.shelf import demo, methods, recipes  # isort: skip
 
-__all__ = ["app", "bench", "calibrate", "check", "demo", "evaluate", "inspect", "methods", "recipes", "train"]
+__all__ = [
+    "app",
+    "bench",
+    "calibrate",
+    "check",
+    "demo",
+    "evaluate",
+    "inspect",
+    "methods",
+    "qualify",
+    "recipes",
+    "train",
+]

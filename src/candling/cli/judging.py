@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from candling.cli.frame import BundlePath, DataPath, EngineName, Json, Overwrite, Threads, app, known, open_inspector
+from candling.errors import UsageError
 
 __all__ = ["bench", "evaluate", "inspect"]
 
@@ -67,7 +68,8 @@ def inspect(
 ) -> int:
     """Judge pictures: verdicts and heatmaps.
 
-    Each gets its verdict, scores beside limits, and a heatmap. An unreadable picture is a recorded reject.
+    Each gets its verdict, scores beside limits, and a heatmap. An unreadable picture is a recorded reject. Strips of
+    several frames are given as a table that names product, run and frame of each.
 
     Examples:
 
@@ -78,22 +80,32 @@ def inspect(
     from candling.cli.output import bar, show_json
     from candling.cli.pictures import find_pictures
     from candling.cli.show import show_inspections
+    from candling.cli.strips import StripFiles
+    from candling.runtime.references import References
     from candling.workflow.maps import map_scale
     from candling.workflow.results import write_results
 
     known("overlays", overlays, ("rejected", "all", "none"))
-    pictures = find_pictures(paths)
     inspector = open_inspector(bundle, engine=engine, threads=threads)
+    strips = StripFiles.find(paths, inspector.recipe.frames) if inspector.recipe.frames > 1 else None
+    pictures = find_pictures(paths) if strips is None else []
+    count = len(pictures) if strips is None else len(strips.named)
+    remembers = inspector.engine.has_nearest
+    wants_maps = maps or overlays != "none" or remembers
     with bar("inspecting", quiet=json) as progress:
         summary = write_results(
-            inspector.inspect_files(pictures, maps=maps or overlays != "none"),
+            inspector.inspect_files(pictures, maps=wants_maps, nearest=remembers)
+            if strips is None
+            else inspector.inspect_acquisitions(strips.named, maps=wants_maps, nearest=remembers),
             out,
             limits=inspector.limits,
             scale=map_scale(inspector.bundle),
             overlays=overlays,  # type: ignore[arg-type]
             raw_maps=maps,
+            references=References.load(inspector.bundle) if remembers else None,
             overwrite=overwrite,
-            progress=lambda done: progress(done, len(pictures)),
+            frame_of=None if strips is None else strips.frame_of,
+            progress=lambda done: progress(done, count),
         )
     if json:
         show_json(summary.to_json())
@@ -105,7 +117,12 @@ def inspect(
 @app.command()
 def bench(
     bundle: BundlePath,
-    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders or quoted patterns.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATHS...]", help="Pictures, folders or quoted patterns.")
+    ] = None,
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Time whole strips, of a table or drawn; the slot is 500 ms if not given.")
+    ] = False,
     seconds: Annotated[float, typer.Option("--seconds", min=0.1, help="How long to measure.")] = 10.0,
     slot_ms: Annotated[float | None, typer.Option("--slot-ms", help="Fail when the 99th percentile is longer.")] = None,
     engine: EngineName = "auto",
@@ -114,19 +131,34 @@ def bench(
 ) -> int:
     """Time a bundle on this machine.
 
-    Latency of one picture, file to verdict, and throughput of many.
+    Latency of one picture, file to verdict, and throughput of many; or of whole strips, frames in memory to verdict and
+    heatmaps. Returns 1 when the 99th percentile is longer than the slot.
 
     Examples:
 
       candling bench cup.bundle new/
 
       candling bench cup.bundle new/ --slot-ms 500 --json
+
+      candling bench vials.bundle --strip --slot-ms 500
     """
     from candling.cli.output import bar, show_json
     from candling.cli.pictures import find_pictures
-    from candling.cli.show import show_timing
+    from candling.cli.show import show_strip_timing, show_timing
+    from candling.cli.strips import time_strips
     from candling.workflow.benchmark import measure
 
+    if strip:
+        inspector = open_inspector(bundle, engine=engine, threads=threads)
+        with bar("timing", quiet=json) as progress:
+            timed = time_strips(inspector, paths or [], seconds=seconds, slot_ms=slot_ms, progress=progress)
+        if json:
+            show_json(timed.to_json())
+        else:
+            show_strip_timing(timed)
+        return 0 if timed.fits else 1
+    if not paths:
+        raise UsageError("bench: no picture to time; give files or a folder, or --strip")
     pictures = find_pictures(paths)
     inspector = open_inspector(bundle, engine=engine, threads=threads)
     with bar("timing", quiet=json) as progress:

@@ -120,6 +120,9 @@ def calibrate(
     value: Annotated[float | None, typer.Option("--value", help="The goal's number, such as a rate.")] = None,
     confidence: Annotated[float | None, typer.Option("--confidence", help="Of the stated intervals.")] = None,
     grey: Annotated[float | None, typer.Option("--grey", help="Width of the grey zone, as a share.")] = None,
+    level: Annotated[
+        str | None, typer.Option("--level", help="Of a strip: patch, strip or run; default the recipe's.")
+    ] = None,
     by_hand: Annotated[str | None, typer.Option("--set", help="SCORE=LIMIT or REGION.SCORE=LIMIT, by hand.")] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; it is logged.")] = "",
     by: Annotated[str, typer.Option("--by", help="Who is responsible; default the user's name.")] = "",
@@ -139,6 +142,8 @@ def calibrate(
 
       candling calibrate cup.bundle labelled/ --goal recall --value 0.99
 
+      candling calibrate vials.bundle samples.csv --level run --value 0.01
+
       candling calibrate cup.bundle --set window_error=0.042 --reason "agreed with quality"
     """
     from candling.cli.limits import choose_limits
@@ -147,6 +152,7 @@ def calibrate(
     from candling.decide.limits import GOALS
 
     known("goal", goal, GOALS)
+    known("level", level, ("patch", "strip", "run"))
     known("engine", engine, ENGINES)
     known("precision", precision, ("float32", "bfloat16"))
     changed = choose_limits(
@@ -156,6 +162,7 @@ def calibrate(
         value=value,
         confidence=confidence,
         grey=grey,
+        level=level,
         by_hand=by_hand,
         reason=reason,
         by=by,

@@ -30,6 +30,7 @@ def choose_limits(
     value: float | None,
     confidence: float | None,
     grey: float | None,
+    level: str | None,
     by_hand: str | None,
     reason: str,
     by: str,
@@ -57,9 +58,18 @@ def choose_limits(
         with bar("scoring", quiet=quiet) as progress:
             predictor = Predictor.load(bundle, engine=engine, precision=precision)  # type: ignore[arg-type]
             limits = calibrate(
-                predictor, chosen, goal=goal, value=value, confidence=confidence, grey=grey, progress=progress
+                predictor,
+                chosen,
+                goal=goal,
+                value=value,
+                confidence=confidence,
+                grey=grey,
+                level=level,  # type: ignore[arg-type]
+                progress=progress,
             )
-        reason = reason.strip() or f"calibrated on {samples.root.name} for {limits.entries[0].goal}"
+        found = limits.entries[0]
+        counted = "" if found.level == "patch" else f" of {found.level}s"
+        reason = reason.strip() or f"calibrated on {samples.root.name} for {found.goal}{counted}"
     return replace_limits(bundle, limits, reason=reason, by=by.strip() or _user())
 
 

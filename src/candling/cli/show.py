@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from candling.workflow.benchmark import Timing
     from candling.workflow.evaluation import Evaluation, Figure
     from candling.workflow.results import Summary
+    from candling.workflow.strip_benchmark import StripTiming
 
 __all__ = [
     "bundle_facts",
@@ -22,6 +23,7 @@ __all__ = [
     "show_evaluation",
     "show_inspections",
     "show_limits",
+    "show_strip_timing",
     "show_timing",
 ]
 
@@ -126,3 +128,17 @@ def show_timing(timing: Timing) -> None:
     if timing.fits is not None:
         verdict = "fits" if timing.fits else "does not fit"
         remark(f"the 99th percentile {verdict} the slot of {timing.slot_ms:g} ms")
+
+
+def show_strip_timing(timing: StripTiming) -> None:
+    """Show the latency of strips by step, and whether they fit the slot."""
+    steps = {**timing.steps, "in memory to verdict": timing.whole, "with decoding": timing.with_decode}
+    rows = [(name, *(f"{value:.2f}" for value in (s.mean, s.p50, s.p95, s.p99, s.max))) for name, s in steps.items()]
+    show_table("", ["milliseconds", "mean", "p50", "p95", "p99", "max"], rows)
+    remark(
+        f"{timing.strips} strips of {timing.patches} patches, {timing.heatmaps:.1f} heatmaps each; "
+        f"{timing.graph_ms_per_patch:.3f} ms and {timing.flops_per_patch / 1e9:.3f} GFLOP a patch in the graph "
+        f"({timing.engine}, {timing.precision}, {timing.threads} threads)"
+    )
+    verdict = "fits" if timing.fits else "does not fit"
+    remark(f"the 99th percentile {verdict} the slot of {timing.slot_ms:g} ms")

@@ -11,16 +11,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from candling.errors import LimitError, UsageError
-from candling.types import Limit, Prediction, Reason, Verdict
+from candling.types import Box, Limit, Prediction, Reason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["judge_product", "k_of_n"]
+__all__ = ["PatchKey", "judge_product", "k_of_n"]
+
+PatchKey = tuple[int | None, str, int | None]
+"""Which patch of a product: vial, region, frame."""
 
 
 def judge_product(
-    predictions: Sequence[Prediction], limits: Mapping[tuple[str, str], Limit], judged: Sequence[str]
+    predictions: Sequence[Prediction],
+    limits: Mapping[tuple[str, str], Limit],
+    judged: Sequence[str],
+    *,
+    expected: Sequence[PatchKey] = (),
 ) -> tuple[Verdict, float, tuple[Reason, ...]]:
     """Give the verdict on one product: accepted only when every judged score of every patch lies within its limit.
 
@@ -28,12 +35,13 @@ def judge_product(
         predictions: all patches of one product, over all its frames.
         limits: by (region, score). Every region named here for a judged score must have at least one patch.
         judged: the names of the scores that count; other scores of a prediction are ignored.
+        expected: every (vial, region, frame) that a strip must have a patch of; each one without is a reason.
 
     Returns:
         The verdict, the severity and the reasons. The severity is the largest ``limit.severity(value)`` over all judged
-        values, infinite when something could not be judged. Reasons are one a region and score (the worst patch speaks
-        for the others), worst first, empty for an accepted product. Anything outside its grey zone rejects; the verdict
-        is undecided when nothing rejects and something lies in a grey zone.
+        values, infinite when something could not be judged. Reasons are one a vial, region and score (the worst patch
+        speaks for the others), worst first, empty for an accepted product. Anything outside its grey zone rejects; the
+        verdict is undecided when nothing rejects and something lies in a grey zone.
 
     Raises:
         LimitError: no score is judged, a judged score has no limit, or a patch lacks a judged score.
@@ -44,14 +52,17 @@ def judge_product(
     >>> verdict, _, reasons = judge_product([patch], limits, ["window_error"])
     >>> verdict.value, reasons[0].text
     ('reject', 'whole: window_error 0.0411 above its limit 0.0386')
+    >>> patch = Prediction("whole", Box(0, 0, 8, 8), {"window_error": 0.0411}, vial=3, frame=2)
+    >>> judge_product([patch], limits, ["window_error"])[2][0].text
+    'vial 3, whole, frame 2: window_error 0.0411 above its limit 0.0386'
     >>> judge_product([], limits, ["window_error"])[0].value
     'reject'
     """
     if not judged:
         raise LimitError("no score is judged; name at least one under limits.scores of the recipe")
     gathered = _gather(predictions, limits, judged)
-    findings = [_judge(region, score, values, limits[region, score]) for (region, score), values in gathered.items()]
-    findings += _unseen(predictions, limits, judged)
+    findings = [_judge(patches, score, limits[region, score]) for (region, score, _), patches in gathered.items()]
+    findings += _unseen(predictions, limits, judged, expected)
     findings.sort(key=lambda finding: -finding.severity)  # stable: equals keep their order
     findings.sort(key=lambda finding: finding.verdict is not Verdict.REJECT)
     reasons = tuple(finding.reason for finding in findings if finding.reason is not None)
@@ -89,7 +100,7 @@ def k_of_n(verdicts: Sequence[Verdict], *, k: int, n: int) -> Verdict:
 
 @dataclass(frozen=True)
 class _Finding:
-    """What one region and score say; ``reason`` is None when all its patches are accepted."""
+    """What one score says in one region of one vial; ``reason`` is None when all its patches are accepted."""
 
     verdict: Verdict
     severity: float
@@ -98,8 +109,8 @@ class _Finding:
 
 def _gather(
     predictions: Sequence[Prediction], limits: Mapping[tuple[str, str], Limit], judged: Sequence[str]
-) -> dict[tuple[str, str], list[float]]:
-    gathered: dict[tuple[str, str], list[float]] = {}
+) -> dict[tuple[str, str, int | None], list[Prediction]]:
+    gathered: dict[tuple[str, str, int | None], list[Prediction]] = {}
     for prediction in predictions:
         for score in dict.fromkeys(judged):
             if score not in prediction.scores:
@@ -112,39 +123,54 @@ def _gather(
                 raise LimitError(
                     f"no limit for score {score!r} in region {prediction.region!r}; run `candling calibrate`"
                 )
-            gathered.setdefault((prediction.region, score), []).append(float(prediction.scores[score]))
+            gathered.setdefault((prediction.region, score, prediction.vial), []).append(prediction)
     return gathered
 
 
-def _judge(region: str, score: str, values: Sequence[float], limit: Limit) -> _Finding:
+def _judge(patches: Sequence[Prediction], score: str, limit: Limit) -> _Finding:
     """Judge all patches of one region by one score; the worst patch gives the reason."""
-    judgements = [(_verdict(value, limit), _severity(value, limit), value) for value in values]
+    values = [float(patch.scores[score]) for patch in patches]
+    judgements = [
+        (_verdict(value, limit), _severity(value, limit), value, patch)
+        for value, patch in zip(values, patches, strict=True)
+    ]
     severity = max(item[1] for item in judgements)
     verdict = _worst(item[0] for item in judgements)
     if verdict is Verdict.ACCEPT:
         return _Finding(verdict, severity, None)
-    _, _, worst = max((item for item in judgements if item[0] is verdict), key=lambda item: item[1])
+    _, _, worst, patch = max((item for item in judgements if item[0] is verdict), key=lambda item: item[1])
     outside = sum(item[0] is not Verdict.ACCEPT for item in judgements)
     bound = limit.low if worst < limit.low else limit.high
-    text = f"{region}: {score} {_sentence(worst, limit, verdict)}"
+    text = f"{patch.where}: {score} {_sentence(worst, limit, verdict)}"
     if len(values) > 1:
-        text += f" ({outside} of {len(values)} patches)"
-    return _Finding(verdict, severity, Reason(text, region=region, score=score, value=worst, limit=bound))
+        text += f" ({outside} of {len(values)} {'patches' if patch.frame is None else 'frames'})"
+    reason = Reason(text, patch.region, score, value=worst, limit=bound, vial=patch.vial, frame=patch.frame)
+    return _Finding(verdict, severity, reason)
 
 
 def _unseen(
-    predictions: Sequence[Prediction], limits: Mapping[tuple[str, str], Limit], judged: Sequence[str]
+    predictions: Sequence[Prediction],
+    limits: Mapping[tuple[str, str], Limit],
+    judged: Sequence[str],
+    expected: Sequence[PatchKey],
 ) -> list[_Finding]:
     """Reject what was not looked at: a product without patches, a region with limits but without a patch."""
     if not predictions:
         return [_Finding(Verdict.REJECT, math.inf, Reason("nothing was judged: the product has no patch"))]
-    seen = {prediction.region for prediction in predictions}
-    expected = dict.fromkeys(region for region, score in limits if score in judged)
-    return [
-        _Finding(Verdict.REJECT, math.inf, Reason(f"{region}: not judged, it has no patch", region=region))
-        for region in expected
-        if region not in seen
+    seen = {(patch.vial, patch.region, patch.frame) for patch in predictions}
+    regions = {patch.region for patch in predictions}
+    missing: list[PatchKey] = [key for key in dict.fromkeys(expected) if key not in seen]
+    missing += [
+        (None, region, None)
+        for region in dict.fromkeys(region for region, score in limits if score in judged)
+        if region not in regions and not any(key[1] == region for key in missing)
     ]
+    return [_Finding(Verdict.REJECT, math.inf, _absence(*key)) for key in missing]
+
+
+def _absence(vial: int | None, region: str, frame: int | None) -> Reason:
+    where = Prediction(region, Box(0, 0, 1, 1), {}, vial=vial, frame=frame).where
+    return Reason(f"{where}: not judged, it has no patch", region=region, vial=vial, frame=frame)
 
 
 def _verdict(value: float, limit: Limit) -> Verdict:

@@ -12,25 +12,40 @@ images, without training:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from candling.data.samples import SampleSet, content_hash, split_hold_out, training_samples
+from candling.data.samples import (
+    RESERVED,
+    Acquisition,
+    SampleSet,
+    content_hash,
+    group_acquisitions,
+    split_hold_out,
+    training_samples,
+)
+from candling.decide.levels import Unit, choose_together
 from candling.decide.limits import LABELLED_GOALS, ChosenLimit, choose_limit
 from candling.errors import LimitError
-from candling.runtime.bundle import LimitEntry, LimitsFile, MapRange, Range
-from candling.runtime.inspector import Inspector
+from candling.runtime.bundle import LimitEntry, LimitsFile, Range
+from candling.workflow.scoring import (
+    Scored,
+    check_finite,
+    map_range,
+    predictor_of,
+    score_acquisitions,
+    score_samples,
+    values_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from candling.data.samples import Sample
-    from candling.recipe import Recipe
-    from candling.runtime.predictor import Predicted, Predictor
-    from candling.types import FloatArray
+    from candling.decide.levels import Key
+    from candling.recipe import Level, Recipe, Strip
+    from candling.runtime.inspector import Inspector
+    from candling.runtime.predictor import Predictor
 
 __all__ = ["Scored", "calibrate", "calibration_samples", "score_samples", "set_by_hand"]
 
@@ -41,64 +56,18 @@ MANUAL: Final = "manual"
 """The goal of a limit that somebody set by hand."""
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What the graph says of one sample.
-
-    Attributes:
-        sample: the image and its label.
-        scores: by (region, score): the values of all patches, larger is worse; may hold NaN.
-        map_typical: the median of its anomaly maps; None when the graph gives none.
-        map_highest: their largest value; None likewise.
-        milliseconds: time by step.
-    """
-
-    sample: Sample
-    scores: Mapping[tuple[str, str], tuple[float, ...]]
-    map_typical: float | None
-    map_highest: float | None
-    milliseconds: Mapping[str, float]
-
-
 def utc_now() -> datetime:
     """Give the time of now, in UTC."""
     return datetime.now(UTC)
 
 
-def score_samples(
-    source: Predictor | Inspector,
-    samples: Iterable[Sample],
-    *,
-    progress: Callable[[int, int], None] | None = None,
-) -> list[Scored]:
-    """Score images in order, the way the line does; the next ones are read while the engine works.
-
-    Args:
-        source: what predicts.
-        samples: labelled images.
-        progress: called with (done, total) after each image.
-
-    Raises:
-        ImageError: an image cannot be read or does not fit the recipe's regions; the sentence names it.
-        EngineError: the engine failed.
-    """
-    predictor, wanted = _predictor(source), list(samples)
-    scored: list[Scored] = []
-    for sample, predicted in zip(wanted, predictor.predict_files(sample.path for sample in wanted), strict=True):
-        if predicted.error is not None:
-            raise predicted.error
-        scored.append(_scored(sample, predicted))
-        if progress is not None:
-            progress(len(scored), len(wanted))
-    return scored
-
-
 def calibration_samples(samples: SampleSet, recipe: Recipe, *, goal: str | None = None) -> tuple[Sample, ...]:
     """Choose the images of a set that limits may be chosen on: never those the network learned from, nor the test's.
 
-    A split named ``validation`` is taken where there is one. Otherwise, for a goal that needs good images only, it is
-    the part of the training images that training held out (the same seed and share give the same part), or all good
-    images where the set has no training split; for a goal that needs labels, every image outside the training split.
+    A split named ``validation`` or ``calibration`` is taken where there is one. Otherwise, for a goal that needs good
+    images only, it is the part of the training images that training held out (the same seed and share give the same
+    part), or all good images where the set has no training split; for a goal that needs labels, every image outside
+    the training split and outside a kit.
 
     Args:
         samples: what lies on disk.
@@ -110,11 +79,11 @@ def calibration_samples(samples: SampleSet, recipe: Recipe, *, goal: str | None 
         LimitError: the set holds no image of the kind the goal needs.
     """
     labelled = (recipe.limits.goal if goal is None else goal) in LABELLED_GOALS
-    reserved = tuple(sample for sample in samples if sample.split == "validation" and (labelled or sample.is_good))
+    reserved = tuple(sample for sample in samples if sample.split in RESERVED and (labelled or sample.is_good))
     if reserved and (not labelled or not all(sample.is_good for sample in reserved)):
         return reserved
     if labelled:
-        return tuple(sample for sample in samples if sample.split != "train")
+        return tuple(sample for sample in samples if sample.split not in ("train", "kit"))
     if any(sample.split == "train" for sample in samples):
         return split_hold_out(training_samples(samples), recipe.training.hold_out, seed=recipe.training.seed)[1]
     return tuple(sample for sample in samples if sample.is_good)
@@ -128,6 +97,7 @@ def calibrate(
     value: float | None = None,
     confidence: float | None = None,
     grey: float | None = None,
+    level: Level | None = None,
     scores: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
     clock: Callable[[], datetime] = utc_now,
@@ -135,7 +105,8 @@ def calibrate(
     """Choose a limit for each judged score in each region.
 
     A false-reject target is the product's, and a product is rejected by any of its limits, so each of n limits is
-    chosen for an n-th of the target.
+    chosen for an n-th of the target. For a strip the target is counted at its level: in patches of one region; in
+    strips, each one acquisition; or in products classified by their runs. For the latter two see ``decide.levels``.
 
     Args:
         source: what predicts, in the engine and precision that will judge.
@@ -144,6 +115,7 @@ def calibrate(
         value: its number; None is the recipe's for the recipe's goal, else the usual one.
         confidence: of the stated intervals; None is the recipe's.
         grey: width of the grey zone as a share of the way from typical to limit; None is the recipe's.
+        level: ``"patch"``, ``"strip"`` or ``"run"``; None is the recipe's. All but the first are for strips.
         scores: names of the scores that get limits; None is the recipe's judged ones.
         progress: called with (done, total) images.
         clock: gives the time written beside each limit.
@@ -153,41 +125,42 @@ def calibrate(
 
     Raises:
         LimitError: no good image, a labelled goal without defects, a score that is no number or that the graph does not
-            give, an impossible goal or value.
+            give, an impossible goal or value, a level without a strip, or a product without all its runs.
+        SamplesError: images of a strip do not say which acquisition they belong to.
         ImageError: an image cannot be read; limits are not chosen from what happened to be readable.
         EngineError: the engine failed.
     """
-    predictor = _predictor(source)
-    engine, wishes = predictor.engine, predictor.recipe.limits
+    predictor = predictor_of(source)
+    engine, wishes, strip = predictor.engine, predictor.recipe.limits, predictor.recipe.strip
+    level = wishes.level if level is None else level
     goal = wishes.goal if goal is None else goal
     if value is None:
         value = wishes.value if goal == wishes.goal else _USUAL_VALUE.get(goal, 0.0)
     judged = tuple(dict.fromkeys(wishes.scores if scores is None else scores))
     _check_scores(judged, engine.score_names)
     used = _usable(samples, goal)
-    scored = score_samples(predictor, used, progress=progress)
-    _check_finite(scored, judged)
-    keys = [(region.name, score) for region in predictor.recipe.places for score in judged]
-    share = value / len(keys) if goal == "false_reject" else value
+    acquisitions = _counted(used, strip, level)
+    scored = score_acquisitions(predictor, acquisitions, progress=progress)
+    check_finite(scored, judged)
+    keys = [(region, score) for region in predictor.recipe.region_names for score in judged]
+    confidence = wishes.confidence if confidence is None else confidence
+    grey = wishes.grey if grey is None else grey
+    chosen: Sequence[ChosenLimit]
+    if strip is None or level == "patch":
+        parts = len(keys) if strip is None else len(judged)
+        share = value / parts if goal == "false_reject" else value
+        chosen = _one_by_one(scored, keys, goal=goal, value=share, confidence=confidence, grey=grey)
+    else:
+        units, agree = _units(acquisitions, scored, strip, level)
+        chosen = choose_together(units, keys, goal=goal, value=value, agree=agree, confidence=confidence, grey=grey)
     data, when = content_hash(used), clock()
-    chosen = [
-        choose_limit(
-            _values(scored, key, good=True),
-            _values(scored, key, good=False) if goal in LABELLED_GOALS else None,
-            goal=goal,
-            value=share,
-            confidence=wishes.confidence if confidence is None else confidence,
-            grey=wishes.grey if grey is None else grey,
-            region=key[0],
-            score=key[1],
-        )
-        for key in keys
-    ]
     return LimitsFile(
         precision=engine.precision,
         engine=engine.name,
-        entries=tuple(_entry(one, data, when, target=value) for one in chosen),
-        map_range=_map_range(scored),
+        entries=tuple(
+            _entry(one, data, when, level=level, note=_note(one, used, strip, level, target=value)) for one in chosen
+        ),
+        map_range=map_range(scored),
     )
 
 
@@ -221,8 +194,66 @@ def set_by_hand(
     return limits.model_copy(update={"entries": entries, "history": ()})
 
 
-def _predictor(source: Predictor | Inspector) -> Predictor:
-    return source.predictor if isinstance(source, Inspector) else source
+def _counted(samples: Sequence[Sample], strip: Strip | None, level: Level) -> tuple[Acquisition, ...]:
+    """Bring together what is scored at once: single frames for patches, whole acquisitions for strips and runs."""
+    if strip is None and level != "patch":
+        raise LimitError(f"limits of level {level!r} are for strips, and the recipe has no [strip]; choose patch")
+    if strip is None or strip.frames == 1:
+        return tuple(Acquisition((sample,)) for sample in samples)
+    if level == "patch":  # ranks over a run are no frames a line sees
+        return tuple(Acquisition((s,)) for s in samples if s.frame is None or s.frame.isdecimal())
+    acquisitions = group_acquisitions(samples, strip.frames, choose=True)
+    short = next((one for one in acquisitions if len(one.samples) < strip.frames), None)
+    if short is not None:
+        raise LimitError(
+            f"{short.name} has {len(short.samples)} of {strip.frames} frames, and limits of level {level!r} need whole "
+            "acquisitions; complete the table, or choose level patch"
+        )
+    return acquisitions
+
+
+def _units(
+    acquisitions: Sequence[Acquisition], scored: Sequence[Scored], strip: Strip, level: Level
+) -> tuple[list[Unit], int]:
+    """Give what the goal counts, and how many of its runs must agree.
+
+    Raises:
+        LimitError: runs are counted, and a product has not exactly so many.
+    """
+    if level == "strip":
+        return [Unit(one.is_good, (found.scores,)) for one, found in zip(acquisitions, scored, strict=True)], 1
+    runs: dict[str, list[Mapping[Key, tuple[float, ...]]]] = {}
+    good: dict[str, bool] = {}
+    for acquisition, found in zip(acquisitions, scored, strict=True):
+        name = acquisition.product or acquisition.name
+        runs.setdefault(name, []).append(found.scores)
+        good[name] = acquisition.is_good
+    short = next((name for name, found in runs.items() if len(found) != strip.runs), None)
+    if short is not None:
+        raise LimitError(
+            f"product {short!r} has {len(runs[short])} of {strip.runs} runs, and limits of level 'run' need all; "
+            "give every product so many, or choose level strip"
+        )
+    return [Unit(good[name], tuple(found)) for name, found in runs.items()], strip.agree
+
+
+def _one_by_one(
+    scored: Sequence[Scored], keys: Sequence[Key], *, goal: str, value: float, confidence: float, grey: float
+) -> list[ChosenLimit]:
+    """Choose each limit from the patches of its region alone."""
+    return [
+        choose_limit(
+            values_of(scored, key, good=True),
+            values_of(scored, key, good=False) if goal in LABELLED_GOALS else None,
+            goal=goal,
+            value=value,
+            confidence=confidence,
+            grey=grey,
+            region=key[0],
+            score=key[1],
+        )
+        for key in keys
+    ]
 
 
 def _usable(samples: Iterable[Sample], goal: str) -> list[Sample]:
@@ -239,27 +270,6 @@ def _usable(samples: Iterable[Sample], goal: str) -> list[Sample]:
             "give labelled images, or choose the goal false_reject or quantile"
         )
     return given
-
-
-def _scored(sample: Sample, predicted: Predicted) -> Scored:
-    scores: dict[tuple[str, str], tuple[float, ...]] = {}
-    for prediction in predicted.predictions:
-        for name, value in prediction.scores.items():
-            key = prediction.region, name
-            scores[key] = (*scores.get(key, ()), value)
-    maps = [prediction.anomaly_map for prediction in predicted.predictions if prediction.anomaly_map is not None]
-    return Scored(
-        sample=sample,
-        scores=scores,
-        map_typical=_median(maps) if maps else None,
-        map_highest=max(float(one.max()) for one in maps) if maps else None,
-        milliseconds=predicted.milliseconds,
-    )
-
-
-def _median(maps: Sequence[FloatArray]) -> float:
-    # every fourth pixel each way: a colour scale needs no more, and a full median costs as much as a small network
-    return float(np.median(np.concatenate([one[::4, ::4].ravel() for one in maps])))
 
 
 def _check_scores(judged: Sequence[str], given: Sequence[str]) -> None:
@@ -279,25 +289,28 @@ def _check_finite(scored: Sequence[Scored], judged: Sequence[str]) -> None:
                 )
 
 
-def _values(
-    scored: Sequence[Scored], key: tuple[str, str], *, good: bool
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Collect one score of one region; a defect counts for the region it is known to lie in, else for every one."""
-    return np.array(
-        [
-            value
-            for one in scored
-            if one.sample.is_good is good and (good or one.sample.region in (None, key[0]))
-            for value in one.scores.get(key, ())
-        ],
-        dtype=np.float64,
-    )
-
-
-def _entry(chosen: ChosenLimit, data: str, when: datetime, *, target: float) -> LimitEntry:
-    note = chosen.note
+def _note(chosen: ChosenLimit, samples: Sequence[Sample], strip: Strip | None, level: Level, *, target: float) -> str:
+    """Say what a reader must know before trusting a limit, beside what choosing it already said."""
+    notes = []
     if chosen.value != target:
-        note = f"The target {target:g} is the product's; this limit has its share of it. {note}".rstrip()
+        owner = "product" if strip is None else "patch"
+        notes.append(f"The target {target:g} is the {owner}'s; this limit has its share of it.")
+    if level != "patch":
+        counted = "strips" if level == "strip" else "products, classified by their runs"
+        notes.append(f"All regions' limits were moved together; counts and rates are those of {counted}.")
+    if strip is not None and level != "run":
+        products = len({sample.product or str(sample.path) for sample in samples})
+        what = "patches" if level == "patch" else "strips"
+        counted_all = chosen.samples_good + chosen.samples_defect
+        if products < counted_all:
+            notes.append(
+                f"The {counted_all} {what} show {products} products; the interval counts each as independent and is "
+                "too narrow."
+            )
+    return " ".join([*notes, chosen.note]).strip()
+
+
+def _entry(chosen: ChosenLimit, data: str, when: datetime, *, level: Level, note: str) -> LimitEntry:
     return LimitEntry(
         region=chosen.region,
         score=chosen.score,
@@ -315,15 +328,6 @@ def _entry(chosen: ChosenLimit, data: str, when: datetime, *, target: float) -> 
         missed_defect=None if chosen.missed_defect is None else Range.of(chosen.missed_defect),
         data=data,
         note=note,
+        level=level,
         chosen_at=when,
     )
-
-
-def _map_range(scored: Sequence[Scored]) -> MapRange | None:
-    """Describe the maps of good images; a map that is no number describes nothing."""
-    good = [one for one in scored if one.sample.is_good]
-    typical = [one.map_typical for one in good if one.map_typical is not None and math.isfinite(one.map_typical)]
-    highest = [one.map_highest for one in good if one.map_highest is not None and math.isfinite(one.map_highest)]
-    if not typical or not highest:
-        return None
-    return MapRange(typical=float(np.median(typical)), highest=max(highest))

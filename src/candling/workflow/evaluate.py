@@ -20,12 +20,15 @@ import candling
 from candling.data.samples import content_hash, test_samples
 from candling.errors import ImageError, SamplesError
 from candling.pixels.read import read_image, read_mask
+from candling.runtime.references import References
 from candling.workflow import words
 from candling.workflow.evaluation import Evaluation, Example, LimitLine, Origin, StepTime, Timings
+from candling.workflow.explanation import pairs_of, unlike_places
 from candling.workflow.figures import Resampling, class_results, image_figures, pixel_figures
-from candling.workflow.gallery import choose_examples, draw_panels, draw_scale
+from candling.workflow.gallery import choose_examples, draw_pair, draw_panels, draw_scale
 from candling.workflow.maps import MapScale, map_scale
 from candling.workflow.passage import fits, pass_over
+from candling.workflow.strips import frame_number, inspect_all, of_worst_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from candling.runtime.inspector import Inspector
     from candling.types import Frame
     from candling.workflow.evaluation import ImageResult
+    from candling.workflow.passage import Passage
 
 __all__ = ["evaluate", "evaluated_samples"]
 
@@ -75,9 +79,11 @@ def evaluate(
 
     Raises:
         SamplesError: there is no labelled image, or one of them is gone.
+        BundleError: the bundle's remembered pictures are damaged.
     """
     chosen, notes = evaluated_samples(samples)
     data_hash = content_hash(chosen)  # first: a file that is not there is told before the work, not after
+    references = References.load(inspector.bundle) if inspector.engine.has_nearest else None  # likewise
     found = pass_over(inspector, samples.root, chosen, progress=progress)
     resampling = Resampling(np.random.default_rng(seed), rounds, confidence)
     figures, best_severity = image_figures(found.results, found.products, resampling=resampling)
@@ -90,7 +96,7 @@ def evaluate(
         images=found.results,
         limits=_limit_lines(inspector.bundle),
         timings=_timings(found.results),
-        examples=_examples(inspector, chosen, found.results, scale, most_examples),
+        examples=_examples(inspector, found, scale, references, most=most_examples),
         scale_bar=draw_scale(scale) if most_examples and inspector.bundle.limits.map_range else None,
         notes=(*notes, *_limit_notes(inspector.bundle, data_hash, found.results), *found.notes),
         confidence=confidence,
@@ -222,23 +228,34 @@ def _step_time(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> StepTime:
 
 
 def _examples(
-    inspector: Inspector, samples: Sequence[Sample], results: Sequence[ImageResult], scale: MapScale, most: int
+    inspector: Inspector,
+    found: Passage,
+    scale: MapScale,
+    references: References | None,
+    *,
+    most: int,
 ) -> tuple[Example, ...]:
     """Inspect the chosen images once more, with reconstructions, and draw them; stop before the report grows heavy."""
     examples: list[Example] = []
     room = MOST_PICTURE_BYTES
-    for group, index in choose_examples(results, most=most):
+    for group, index in choose_examples(found.results, most=most):
+        acquisition = found.acquisitions[index]
+        [inspection] = inspect_all(inspector, [acquisition], reconstructions=True, nearest=True)
+        shown = of_worst_frame(inspection, inspector.limits)
+        sample = acquisition.samples[(frame_number(shown) or 1) - 1]
         try:
-            frame = read_image(samples[index].path)
+            frame = read_image(sample.path)
         except ImageError:  # it was there a moment ago; its result stands
             continue
-        inspection = inspector.inspect(frame, product=results[index].name, reconstructions=True)
-        mask = _mask_of(samples[index], frame)
-        panels = draw_panels(frame, inspection.predictions, mask, scale)
-        room -= sum(len(panel.jpeg) for panel in panels)
+        mask = _mask_of(sample, frame)
+        worst = unlike_places(shown.predictions, most=1)
+        pairs = () if references is None else pairs_of(frame, worst, references)
+        panels = draw_panels(frame, shown.predictions, mask, scale, pairs=pairs)
+        unlike = draw_pair(pairs[0]) if pairs else ()
+        room -= sum(len(panel.jpeg) for panel in (*panels, *unlike))
         if room < 0:
             break
-        examples.append(Example(group, results[index], panels))
+        examples.append(Example(group, found.results[index], panels, unlike))
     return tuple(examples)
 
 

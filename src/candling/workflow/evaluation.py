@@ -212,11 +212,15 @@ class Panel:
 
 @dataclass(frozen=True)
 class Example:
-    """One image of the gallery: why it is there, its result and its panels."""
+    """One image of the gallery: why it is there, its result and its panels.
+
+    ``unlike`` is its worst place and the nearest good one; empty where the bundle remembers none.
+    """
 
     group: str
     result: ImageResult
     panels: tuple[Panel, ...]
+    unlike: tuple[Panel, ...] = ()
 
 
 @dataclass(frozen=True)

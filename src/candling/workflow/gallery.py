@@ -9,6 +9,7 @@ import numpy as np
 from candling.pixels.heatmap import encode_jpeg, heatmap, overlay, thumbnail
 from candling.workflow.evaluation import Panel
 from candling.workflow.maps import draw_outline, frame_map, frame_reconstruction
+from candling.workflow.unlike import draw_places, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from candling.types import Frame, Prediction
     from candling.workflow.evaluation import ImageResult
+    from candling.workflow.explanation import Pair
     from candling.workflow.maps import MapScale
 
-__all__ = ["choose_examples", "draw_panels", "draw_scale"]
+__all__ = ["choose_examples", "draw_pair", "draw_panels", "draw_scale"]
 
 MISSED, REJECTED, FOUND, ACCEPTED = "Missed defects", "False rejects", "Defects found", "Good images accepted"
 SIDE = 400
@@ -57,7 +59,12 @@ def choose_examples(images: Sequence[ImageResult], *, most: int = 24) -> list[tu
 
 
 def draw_panels(
-    frame: Frame, predictions: Sequence[Prediction], mask: NDArray[np.bool_] | None, scale: MapScale
+    frame: Frame,
+    predictions: Sequence[Prediction],
+    mask: NDArray[np.bool_] | None,
+    scale: MapScale,
+    *,
+    pairs: Sequence[Pair] = (),
 ) -> tuple[Panel, ...]:
     """Draw original, reconstruction, map and overlay of one image; panels the graph gives nothing for are left out.
 
@@ -66,6 +73,7 @@ def draw_panels(
         predictions: its patches.
         mask: bool (H, W), the marked defect; None without one.
         scale: the colours, fixed for the bundle.
+        pairs: places that are shown beside the nearest good: boxes in the overlay.
     """
     shape = (frame.shape[0], frame.shape[1])
     small = thumbnail(frame, SIDE)
@@ -80,8 +88,15 @@ def draw_panels(
         laid = overlay(small, values, low=scale.low, high=scale.high)
         if mask is not None and mask.any():
             draw_outline(laid, mask)
+        draw_places(laid, [pair.place for pair in pairs], shape)
         pictures.append(("overlay", laid))
     return tuple(_panel(caption, picture) for caption, picture in pictures)
+
+
+def draw_pair(pair: Pair) -> tuple[Panel, Panel]:
+    """Draw a place and the nearest good one at the same scale."""
+    here, good = tiles(pair)
+    return _panel("here", here), _panel("nearest good", good)
 
 
 def draw_scale(scale: MapScale) -> Panel:

@@ -56,10 +56,33 @@ def draw_overlay(
     picture = (
         small if values is None else overlay(small, values, low=scale.low, high=scale.high, outline_above=scale.edge)
     )
+    _frame_rejected(picture, inspection, limits, down=size[0] / frame.shape[0], across=size[1] / frame.shape[1])
     width = max(size[1], NARROWEST)
     room = width - size[1]
     padded = cv2.copyMakeBorder(picture, 0, 0, room // 2, room - room // 2, cv2.BORDER_CONSTANT, value=(24, 24, 24))
     return np.vstack([_banner(inspection, limits, title, width), padded])
+
+
+def _frame_rejected(
+    picture: NDArray[np.uint8],
+    inspection: Inspection,
+    limits: Mapping[tuple[str, str], Limit],
+    *,
+    down: float,
+    across: float,
+) -> None:
+    """Draw a line around each patch of a strip that was not accepted."""
+    for patch in inspection.predictions:
+        broken = (
+            not limit.admits(patch.scores[score])
+            for (region, score), limit in limits.items()
+            if region == patch.region and score in patch.scores
+        )
+        if patch.vial is not None and any(broken):
+            box = patch.box
+            first = (round(box.left * across) + 1, round(box.top * down) + 1)
+            last = (round(box.right * across) - 2, round(box.bottom * down) - 2)
+            cv2.rectangle(picture, first, last, COLOURS[Verdict.REJECT], 2)
 
 
 def encode_map(inspection: Inspection, shape: tuple[int, int] | None = None) -> bytes | None:
@@ -98,6 +121,9 @@ def _finding(inspection: Inspection, limits: Mapping[tuple[str, str], Limit]) ->
         return inspection.reasons[0].text if inspection.reasons else "nothing was judged"
     where = "" if worst.region == "whole" else f"{worst.region}: "
     severity = f" (severity {inspection.severity:.2f})" if math.isfinite(inspection.severity) else ""
+    reason = inspection.reasons[0] if inspection.reasons else None
+    if reason is not None and reason.vial is not None and reason.score is not None:  # of a strip: which vial, and frame
+        where = f"vial {reason.vial}, {reason.region}: "
     return f"{where}{worst.score} {worst.value:.4g}, limit {worst.limit:.4g}{severity}"
 
 

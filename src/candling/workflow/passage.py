@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from candling.data.samples import group_acquisitions
 from candling.errors import ImageError
 from candling.measure.anomaly import PixelScores
 from candling.pixels.heatmap import resize_map
@@ -19,6 +20,7 @@ from candling.types import WHOLE
 from candling.workflow.beside import worst_score
 from candling.workflow.evaluation import ImageResult
 from candling.workflow.maps import frame_map
+from candling.workflow.strips import inspect_all, of_frame
 from candling.workflow.words import count
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from candling.data.samples import Sample
+    from candling.data.samples import Acquisition, Sample
     from candling.runtime.inspector import Inspector
     from candling.types import FloatArray, Inspection, Limit
 
@@ -41,7 +43,8 @@ class Passage:
     """What one pass found.
 
     Attributes:
-        results: one an image, in order.
+        acquisitions: what was judged: single images, or the frames of one product's run; in order.
+        results: one an acquisition.
         products: the product each image shows; None when no product is shown twice.
         pixels: the pixel scores; None when the data hold no mask.
         pixel_products: the products of the images behind ``pixels``, in their order; None like ``products``.
@@ -49,6 +52,7 @@ class Passage:
         notes: what a reader must know about images that were left out, one sentence each.
     """
 
+    acquisitions: tuple[Acquisition, ...]
     results: tuple[ImageResult, ...]
     products: tuple[str, ...] | None
     pixels: PixelScores | None
@@ -85,26 +89,31 @@ def pass_over(
         root: the data's folder or table: names are told below it.
         samples: the images.
         progress: called with (done, total).
+
+    Raises:
+        SamplesError: several frames show one product, and an image does not say which acquisition it belongs to.
     """
+    acquisitions = group_acquisitions(samples, inspector.recipe.frames)
     has_masks = any(sample.mask is not None for sample in samples)
     results: list[ImageResult] = []
     used: list[int] = []
     left = _Left()
 
     def pairs() -> Iterator[Pair]:
-        inspections = inspector.inspect_files([sample.path for sample in samples])
-        for index, (sample, inspection) in enumerate(zip(samples, inspections, strict=True)):
-            pair = _pair(sample, inspection, left) if has_masks else None
-            results.append(_result(sample, inspection, root, inspector.limits, has_mask=pair is not None))
-            if pair is not None:
+        inspections = inspect_all(inspector, acquisitions)
+        for index, (acquisition, inspection) in enumerate(zip(acquisitions, inspections, strict=True)):
+            found = list(_pairs(acquisition, inspection, left)) if has_masks else []
+            results.append(_result(acquisition, inspection, root, inspector.limits, has_mask=bool(found)))
+            for pair in found:
                 used.append(index)
                 yield pair
             if progress is not None:
-                progress(index + 1, len(samples))
+                progress(index + 1, len(acquisitions))
 
     pixels = PixelScores.gather(pairs())
-    products = _products(samples)
+    products = _products(acquisitions)
     return Passage(
+        acquisitions=acquisitions,
         results=tuple(results),
         products=products,
         pixels=pixels if has_masks else None,
@@ -130,12 +139,18 @@ def fits(mask: tuple[int, int], frame: tuple[int, int]) -> bool:
 
 
 def _result(
-    sample: Sample, inspection: Inspection, root: Path, limits: Mapping[tuple[str, str], Limit], *, has_mask: bool
+    acquisition: Acquisition,
+    inspection: Inspection,
+    root: Path,
+    limits: Mapping[tuple[str, str], Limit],
+    *,
+    has_mask: bool,
 ) -> ImageResult:
     worst = worst_score(inspection, limits)
+    single = len(acquisition.samples) == 1
     return ImageResult(
-        name=relative_name(sample.path, root),
-        label=sample.label,
+        name=relative_name(acquisition.paths[0], root) if single else acquisition.name,
+        label=acquisition.label,
         verdict=inspection.verdict,
         severity=inspection.severity,
         reason="; ".join(reason.text for reason in inspection.reasons),
@@ -146,6 +161,15 @@ def _result(
         milliseconds=dict(inspection.milliseconds),
         has_mask=has_mask,
     )
+
+
+def _pairs(acquisition: Acquisition, inspection: Inspection, left: _Left) -> Iterator[Pair]:
+    """Give the map and mask of each frame that counts in pixel figures, one frame after the other."""
+    for number, sample in enumerate(acquisition.samples, start=1):
+        shown = of_frame(inspection, number) if len(acquisition.samples) > 1 else inspection
+        pair = _pair(sample, shown, left)
+        if pair is not None:
+            yield pair
 
 
 def _pair(sample: Sample, inspection: Inspection, left: _Left) -> Pair | None:
@@ -185,11 +209,11 @@ def _frame_shape(sample: Sample, inspection: Inspection) -> tuple[int, int] | No
     return facts.height, facts.width
 
 
-def _products(samples: Sequence[Sample]) -> tuple[str, ...] | None:
-    named = [sample.product for sample in samples if sample.product is not None]
+def _products(acquisitions: Sequence[Acquisition]) -> tuple[str, ...] | None:
+    named = [one.product for one in acquisitions if one.product is not None]
     if len(set(named)) == len(named):
         return None
-    return tuple(s.path.as_posix() if s.product is None else f"product {s.product}" for s in samples)
+    return tuple(one.paths[0].as_posix() if one.product is None else f"product {one.product}" for one in acquisitions)
 
 
 def _pixel_reason(pixels: PixelScores, left: _Left, *, has_masks: bool) -> str:

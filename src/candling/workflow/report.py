@@ -89,6 +89,7 @@ def render_report(evaluation: Evaluation) -> str:
         misjudged=(*evaluation.missed_defects, *evaluation.false_rejects)[:LISTED],
         misjudged_count=len(evaluation.missed_defects) + len(evaluation.false_rejects),
         has_pixels=evaluation.figures["aupro"].value is not None,
+        has_unlike=any(example.unlike for example in evaluation.examples),
         identity=evaluation.sha256(),
     )
     return page

@@ -3,6 +3,7 @@
     OUT/results.csv      one row an image: verdict, severity, every judged score beside its limit, reason, times
     OUT/results.jsonl    the whole record of each image, one JSON object a line
     OUT/overlays/*.jpg   heatmap over the image under a banner with the verdict
+    OUT/overlays/*_unlike.png   its worst places beside the nearest good, where the bundle remembers good ones
     OUT/maps/*.tiff      raw anomaly maps, float32, when asked for
     OUT/summary.json     how many of what
 
@@ -24,18 +25,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from candling.disk import new_folder, write_atomic
 from candling.errors import DiskError, ImageError
-from candling.pixels.heatmap import encode_jpeg
+from candling.pixels.heatmap import encode_jpeg, encode_png
 from candling.pixels.read import read_image
 from candling.types import Verdict
 from candling.workflow.beside import region_scores, worst_score
+from candling.workflow.explanation import pairs_of, unlike_places
 from candling.workflow.naming import FileNames
 from candling.workflow.overlays import draw_overlay, encode_map
+from candling.workflow.strips import frame_number, of_worst_frame, vial_results
 from candling.workflow.tables import Cell, csv_line
+from candling.workflow.unlike import draw_unlike
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from candling.types import Frame, Inspection, Limit
+    from candling.runtime.references import References
+    from candling.types import Frame, Inspection, Limit, Reason
+    from candling.workflow.explanation import Place
     from candling.workflow.maps import MapScale
 
 __all__ = ["OverlayChoice", "Summary", "record", "write_results"]
@@ -74,6 +80,7 @@ def write_results(
     scale: MapScale,
     overlays: OverlayChoice = "rejected",
     raw_maps: bool = False,
+    references: References | None = None,
     overwrite: bool = False,
     frame_of: Callable[[Inspection], Frame] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -87,26 +94,32 @@ def write_results(
         scale: the bundle's colour scale.
         overlays: of which images to draw one.
         raw_maps: also write each anomaly map as float32 TIFF.
+        references: the bundle's remembered good pictures; None draws none beside the worst places.
         overwrite: replace results that lie in ``out`` already; other files there stay.
         frame_of: gives the frame of an inspection for its overlay; by default its product is the path of a file. One
-            that raises ImageError gets no overlay.
+            that raises ImageError gets no overlay. Of several frames the worst is shown: its predictions alone are
+            in the inspection given.
         progress: called with the number of images done.
 
     Raises:
         OutputExistsError: ``out`` holds something and ``overwrite`` is False.
         DiskError: writing failed; rows written before stay.
+        BundleError: a picture of the references is damaged; likewise.
     """
     new_folder(out, overwrite=overwrite)
     _remove_earlier(out)
-    pictures = _Pictures(out, limits, scale, overlays, raw_maps, frame_of or _read_product)
+    pictures = _Pictures(out, limits, scale, overlays, raw_maps, references, frame_of or _read_product)
     names, counts = FileNames(), Counter[str]()
     with _appending(out / "results.csv") as table, _appending(out / "results.jsonl") as lines:
         table(csv_line(_head(limits)))
         for inspection in inspections:
             name = names.make(inspection.product)
-            drawn, saved = pictures.draw(inspection, name), pictures.save_map(inspection, name)
+            places = pictures.places(inspection)
+            drawn, beside = pictures.draw(inspection, name, places or ())
+            saved = pictures.save_map(inspection, name)
             table(csv_line(_row(inspection, limits, drawn, saved)))
-            lines(json.dumps(record(inspection, limits) | {"overlay": drawn, "map": saved}) + "\n")
+            unlike = {} if places is None else {"unlike": [_place(place) for place in places], "unlike_picture": beside}
+            lines(json.dumps(record(inspection, limits) | {"overlay": drawn, "map": saved} | unlike) + "\n")
             counts.update(["images", str(inspection.verdict)])
             counts.update(kind for kind, there in _extras(inspection, drawn, saved).items() if there)
             if progress is not None:
@@ -129,6 +142,7 @@ def record(inspection: Inspection, limits: Mapping[tuple[str, str], Limit]) -> d
                 "score": reason.score,
                 "value": _number(reason.value),
                 "limit": _number(reason.limit),
+                **_patch(reason),
             }
             for reason in inspection.reasons
         ],
@@ -144,7 +158,23 @@ def record(inspection: Inspection, limits: Mapping[tuple[str, str], Limit]) -> d
         ],
         "milliseconds": {step: round(time, 3) for step, time in inspection.milliseconds.items()},
         "bundle": inspection.bundle,
+        **_vials(inspection, limits),
     }
+
+
+def _patch(reason: Reason) -> dict[str, int | None]:
+    """Name vial and frame where the product is a strip."""
+    return {} if reason.vial is None else {"vial": reason.vial, "frame": reason.frame}
+
+
+def _vials(inspection: Inspection, limits: Mapping[tuple[str, str], Limit]) -> dict[str, Any]:
+    """Give the worst of each vial where the product is a strip."""
+    vials = vial_results(inspection, limits)
+    rows = [
+        {"vial": one.vial, "severity": _number(one.severity), "score_over_limit": _number(one.score_over_limit)}
+        for one in vials
+    ]
+    return {"vials": rows} if rows else {}
 
 
 @dataclass(frozen=True)
@@ -156,20 +186,36 @@ class _Pictures:
     scale: MapScale
     overlays: OverlayChoice
     raw_maps: bool
+    references: References | None
     frame_of: Callable[[Inspection], Frame]
 
-    def draw(self, inspection: Inspection, name: str) -> str | None:
+    def places(self, inspection: Inspection) -> tuple[Place, ...] | None:
+        """Give the places that are unlike good ones; None where accepted, or where the graph does not say."""
+        said = any(patch.nearest is not None for patch in inspection.predictions)
+        told = self.overlays == "all" or inspection.verdict is not Verdict.ACCEPT
+        shown = of_worst_frame(inspection, self.limits)
+        return unlike_places(shown.predictions, above=self.scale.edge) if said and told else None
+
+    def draw(self, inspection: Inspection, name: str, places: Sequence[Place]) -> tuple[str | None, str | None]:
+        """Draw the overlay, and the places beside the nearest good."""
         wanted = self.overlays == "all" or (self.overlays == "rejected" and inspection.verdict is not Verdict.ACCEPT)
         if not wanted or not inspection.predictions:
-            return None
+            return None, None
         with suppress(ImageError):  # the file has gone since: its verdict stands, its picture is missing
-            frame, title = self.frame_of(inspection), _text(inspection.product)
-            picture = draw_overlay(frame, inspection, limits=self.limits, scale=self.scale, title=title)
-            return _save(self.out, f"overlays/{name}.jpg", encode_jpeg(picture, 90))
-        return None
+            shown = of_worst_frame(inspection, self.limits)
+            number = frame_number(shown)
+            title = _text(inspection.product) + ("" if number is None else f", frame {number}")
+            frame = self.frame_of(shown)
+            picture = draw_overlay(frame, shown, limits=self.limits, scale=self.scale, title=title)
+            drawn = _save(self.out, f"overlays/{name}.jpg", encode_jpeg(picture, 90))
+            pairs = () if self.references is None else pairs_of(frame, places, self.references)
+            if not pairs:
+                return drawn, None
+            return drawn, _save(self.out, f"overlays/{name}_unlike.png", encode_png(draw_unlike(frame, pairs)))
+        return None, None
 
     def save_map(self, inspection: Inspection, name: str) -> str | None:
-        data = encode_map(inspection) if self.raw_maps else None
+        data = encode_map(of_worst_frame(inspection, self.limits)) if self.raw_maps else None
         return None if data is None else _save(self.out, f"maps/{name}.tiff", data)
 
 
@@ -214,6 +260,16 @@ def _summary(counts: Mapping[str, int], out: Path) -> Summary:
         maps=counts["maps"],
         folder=str(out),
     )
+
+
+def _place(place: Place) -> dict[str, Any]:
+    cell = place.nearest
+    return {
+        "region": place.region,
+        "box": asdict(place.box),
+        "value": _number(place.value),
+        "nearest": None if cell is None else {"picture": cell.picture, "row": cell.row, "column": cell.column},
+    }
 
 
 def _rounded(time: float | None) -> float | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from candling.data.check.findings import Finding, Severity, counted, names, plural
+from candling.data.samples import TESTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -131,7 +132,7 @@ def judge_balance(samples: SampleSet) -> Iterator[Finding]:
             "no defect image: training needs none, but missed defects cannot be measured",
             "collect pictures of defects in test/<class>",
         )
-    elif not any(split == "test" and label == "good" for split, label in counts):
+    elif not any(split in TESTED and label == "good" for split, label in counts):
         yield Finding(
             "no_good_test",
             Severity.NOTE,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from candling.data.samples.folders import find_in_folder
 from candling.data.samples.sample import SampleSet, natural_key
-from candling.data.samples.table import TABLE_SUFFIXES, read_table
+from candling.data.samples.table import TABLE_FILE, TABLE_SUFFIXES, read_table
 from candling.errors import SamplesError
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def load_samples(root: Path, *, limit: int | None = None) -> SampleSet:
 
     Understood are the MVTec layout (``train/good``, ``test/<class>``, ``ground_truth/<class>/<stem>_mask.png``), a
     folder ``good`` or ``normal`` beside one folder per defect class (good images are for training, defects for
-    testing), a plain folder of good images, and a CSV or Parquet table. Class folders are searched through all their
+    testing), a plain folder of good images, and a CSV or Parquet table, which is also found as ``samples.csv`` in the
+    folder that is given. Class folders are searched through all their
     subfolders; hidden files are left out.
 
     ``limit`` keeps at most so many images of each split and label, evenly spread over the natural order.
@@ -36,7 +37,9 @@ def load_samples(root: Path, *, limit: int | None = None) -> SampleSet:
     """
     if not root.exists():
         raise SamplesError(f"{root}: no such folder or table; check the path")
-    if root.is_dir():
+    if (root / TABLE_FILE).is_file():
+        layout, samples = "table", read_table(root / TABLE_FILE)
+    elif root.is_dir():
         layout, samples = find_in_folder(root)
     elif root.suffix.lower() in TABLE_SUFFIXES:
         layout, samples = "table", read_table(root)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path, PurePath
 
-__all__ = ["GOOD", "GOOD_NAMES", "Sample", "SampleSet", "natural_key", "product_of"]
+__all__ = ["GOOD", "GOOD_NAMES", "Place", "Sample", "SampleSet", "natural_key", "product_of"]
 
 GOOD = "good"
 """The label of every good image, whatever its folder was called."""
@@ -25,6 +25,14 @@ _KOLEKTOR = re.compile(r"(kos\d+)_part\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where on a strip a defect lies: ``vial`` counts from 1; None is unknown."""
+
+    vial: int | None = None
+    region: str | None = None
+
+
+@dataclass(frozen=True)
 class Sample:
     """One image and what is known about it.
 
@@ -35,6 +43,10 @@ class Sample:
         product: the physical thing shown (commutator, strip, patient); images of one product belong into one split.
         region: the region of the product shown; None when the frame is not cut.
         mask: a picture whose nonzero pixels are the defect; None when there is none.
+        run: which repetition of the product's acquisition; None when there is one only.
+        frame: which frame of the acquisition: a number, or a name such as ``darkest``, which no line ever sees.
+        severity: of the defect, in the table's words; None when it is not stated.
+        place: where on a strip the defect lies; None when the table does not say.
     """
 
     path: Path
@@ -43,6 +55,10 @@ class Sample:
     product: str | None = None
     region: str | None = None
     mask: Path | None = None
+    run: str | None = None
+    frame: str | None = None
+    severity: str | None = None
+    place: Place | None = None
 
     @property
     def is_good(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from candling.data.samples.sample import Sample, SampleSet
 
-__all__ = ["content_hash", "split_hold_out", "test_samples", "training_samples"]
+__all__ = ["RESERVED", "TESTED", "content_hash", "split_hold_out", "test_samples", "training_samples"]
+
+
+TESTED: Final = frozenset({"test", "kit"})
+"""Splits that are measured on: nothing is learned or chosen from them. A kit is the test of a qualification."""
+
+RESERVED: Final = frozenset({"validation", "calibration"})
+"""Splits that limits are chosen on."""
 
 
 def training_samples(samples: SampleSet) -> tuple[Sample, ...]:
@@ -34,8 +41,8 @@ def training_samples(samples: SampleSet) -> tuple[Sample, ...]:
 
 
 def test_samples(samples: SampleSet) -> tuple[Sample, ...]:
-    """Give the images of split ``test``, good and defect; empty when the set has none."""
-    return tuple(sample for sample in samples if sample.split == "test")
+    """Give the images of split ``test`` or ``kit``, good and defect; empty when the set has none."""
+    return tuple(sample for sample in samples if sample.split in TESTED)
 
 
 # pytest would take a function of this name, imported into a test file, for a test
@@ -90,7 +97,7 @@ def _too_few(samples: list[Sample]) -> str:
 
 
 def content_hash(samples: Iterable[Sample]) -> str:
-    """Hash what a set contains: the bytes of its images and masks with their labels, splits and regions.
+    """Hash what a set contains: the bytes of its images and masks with their labels, splits, regions and acquisitions.
 
     Neither the folder's place nor the order of the samples matters. Returns the SHA-256 as 64 hexadecimal digits.
 
@@ -102,10 +109,17 @@ def content_hash(samples: Iterable[Sample]) -> str:
     with ThreadPoolExecutor(max_workers=4) as pool:
         digests = dict(zip(paths, pool.map(_file_hash, paths), strict=True))
     lines = sorted(
-        json.dumps([digests[s.path], s.label, s.split, s.region, None if s.mask is None else digests[s.mask]])
+        json.dumps(
+            [digests[s.path], s.label, s.split, s.region, None if s.mask is None else digests[s.mask], *_acquired(s)]
+        )
         for s in chosen
     )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _acquired(sample: Sample) -> list[str | None]:
+    """Give what makes an image one of several of its product; nothing where it stands alone."""
+    return [] if sample.run is None and sample.frame is None else [sample.product, sample.run, sample.frame]
 
 
 def _file_hash(path: Path) -> str:

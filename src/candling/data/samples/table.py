@@ -1,8 +1,11 @@
 """Tables of images (CSV, Parquet) and the manifest that may lie beside images; opens no image.
 
-A table's rows name an image and its label; ``product``, ``region``, ``split`` and ``mask`` are optional, further
-columns are left alone. Paths are relative to the table's folder or absolute. They may lead out of that folder by
-``..``: a table is its author's own statement of where the images are, and images are only ever read.
+A table's rows name an image and its label; ``product``, ``region``, ``split``, ``mask``, ``run``, ``frame``,
+``defect`` (the class, where the label only says that there is one), ``severity`` and ``vial`` are optional, further
+columns are left alone. ``region`` is what the image shows, cut out already; in a table with a column ``vial`` the
+images are whole frames, and vial and region are where the defect lies. Paths are relative to the table's folder or
+absolute. They may lead out of that folder by ``..``: a table is its author's own statement of where the images are,
+and images are only ever read.
 """
 
 from __future__ import annotations
@@ -12,19 +15,23 @@ import difflib
 import io
 from typing import TYPE_CHECKING
 
-from candling.data.samples.sample import GOOD, GOOD_NAMES, Sample, product_of
+from candling.data.samples.sample import GOOD, GOOD_NAMES, Place, Sample, product_of
 from candling.errors import MissingExtraError, SamplesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["TABLE_SUFFIXES", "read_manifest", "read_table"]
+__all__ = ["TABLE_FILE", "TABLE_SUFFIXES", "read_manifest", "read_rows", "read_table"]
+
+TABLE_FILE = "samples.csv"
+"""The table that a folder may hold: it says what the images are, whatever their folders are called."""
 
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 """Suffixes of the tables that are read, in lower case."""
 
 _NEEDED = ("path", "label")
+_OPTIONAL = ("product", "region", "split", "mask", "run", "frame", "defect", "severity", "vial")
 _MANIFEST_FILE = ("file", "path", "filename", "name")
 _MANIFEST_CLASS = ("class", "label")
 _MANIFEST_PRODUCT = ("product", "patient", "strip")
@@ -39,7 +46,7 @@ def read_table(path: Path) -> list[Sample]:
         SamplesError: a needed column is missing, a cell is empty, a file is not there, or an image is listed twice.
         MissingExtraError: a Parquet table, and pyarrow is not installed.
     """
-    columns, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    columns, rows = _parquet(path) if path.suffix.lower() == ".parquet" else read_rows(path)
     for name in _NEEDED:
         if name not in columns:
             raise SamplesError(_no_column(path, name, columns))
@@ -64,7 +71,7 @@ def read_manifest(root: Path) -> dict[tuple[str, ...], str]:
     path = root / "manifest.csv"
     if not path.is_file():
         return {}
-    columns, rows = _csv(path)
+    columns, rows = read_rows(path)
     file, kind, product = (
         next((name for name in names if name in columns), None)
         for names in (_MANIFEST_FILE, _MANIFEST_CLASS, _MANIFEST_PRODUCT)
@@ -84,7 +91,7 @@ def _sample(path: Path, number: int, row: Row) -> Sample:
     for name in _NEEDED:
         if not row[name]:
             raise SamplesError(f"{path}, row {number}: the cell of column {name!r} is empty; fill it in")
-    label = GOOD if row["label"].lower() in GOOD_NAMES else row["label"]
+    label = GOOD if row["label"].lower() in GOOD_NAMES else row.get("defect") or row["label"]
     image = path.parent / row["path"]
     mask = row.get("mask")
     return Sample(
@@ -92,9 +99,22 @@ def _sample(path: Path, number: int, row: Row) -> Sample:
         label,
         row.get("split") or ("train" if label == GOOD else "test"),
         product=row.get("product") or product_of(image.name),
-        region=row.get("region") or None,
+        region=None if "vial" in row else row.get("region") or None,
         mask=path.parent / mask if mask else None,
+        run=row.get("run") or None,
+        frame=row.get("frame") or None,
+        severity=row.get("severity") or None,
+        place=_place(path, number, row),
     )
+
+
+def _place(path: Path, number: int, row: Row) -> Place | None:
+    vial, region = row.get("vial", ""), row.get("region") or None
+    if "vial" not in row or not (vial or region):
+        return None
+    if vial and not (vial.isdecimal() and int(vial) >= 1):
+        raise SamplesError(f"{path}, row {number}: no vial {vial!r}; count vials from 1, or leave the cell empty")
+    return Place(int(vial) if vial else None, region)
 
 
 def _refuse_missing(path: Path, samples: Sequence[Sample]) -> None:
@@ -127,7 +147,14 @@ def _no_column(path: Path, name: str, columns: Sequence[str]) -> str:
     return f"{path}: no column {name!r}; {hint}the columns are: {', '.join(columns) or 'none'}"
 
 
-def _csv(path: Path) -> tuple[list[str], list[Row]]:
+def read_rows(path: Path) -> tuple[list[str], list[Row]]:
+    """Read a CSV table as text: its columns in lower case, and each row by column, cells stripped of blanks.
+
+    The separator is a comma, a semicolon or a tab, whichever the first line holds most of; empty lines are left out.
+
+    Raises:
+        SamplesError: the file cannot be read, is not UTF-8, or a row has more cells than there are columns.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a byte order mark in front
     except UnicodeDecodeError as error:
@@ -160,7 +187,7 @@ def _parquet(path: Path) -> tuple[list[str], list[Row]]:
         raise MissingExtraError(f"{path}: Parquet needs pyarrow; run: pip install 'candling[parquet]'") from error
     try:
         names = list(parquet.ParquetFile(path).schema_arrow.names)
-        wanted = [name for name in names if name.strip().lower() in (*_NEEDED, "product", "region", "split", "mask")]
+        wanted = [name for name in names if name.strip().lower() in (*_NEEDED, *_OPTIONAL)]
         cells = parquet.read_table(path, columns=wanted).to_pydict()
     except (ArrowException, OSError, ValueError) as error:
         raise SamplesError(f"{path}: not a Parquet table ({str(error).splitlines()[0]}); write it again") from error

@@ -1,0 +1,143 @@
+"""Limits tuned for a strip or for a product's runs: all of them moved together until the goal is met there.
+
+A strip is rejected by any of its patches, so limits that are right for patches are too strict for it (Ferrari et al.
+2024 tune theirs anew at each level). First every region gets a limit from its own patches. Measured by these, a strip
+is as bad as its worst patch, and a product as the run that decides: with 7 of 10 a good product is accepted when the
+seventh smallest of its ten severities is, a defect rejected when the seventh largest is. The limit that the goal asks
+for on that scale then moves every region's limit alike, from the typical good score outwards.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from candling.decide.limits import LABELLED_GOALS, ChosenLimit, choose_limit
+from candling.errors import LimitError
+from candling.types import Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["Unit", "choose_together", "deciding_severity", "move_limit", "worst_severity"]
+
+Key = tuple[str, str]
+
+_FIRST_RATES: Final = (1e-4, 0.05)
+"""Between these lies the share of good patches that the first limits reject, before all are moved."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """All scores of one product: of one acquisition, or of each of its runs.
+
+    Attributes:
+        good: what it is known to be.
+        runs: of each acquisition, by (region, score), the values of all its patches, finite.
+    """
+
+    good: bool
+    runs: tuple[Mapping[Key, Sequence[float]], ...]
+
+
+def choose_together(
+    units: Sequence[Unit],
+    keys: Sequence[Key],
+    *,
+    goal: str,
+    value: float,
+    agree: int = 1,
+    confidence: float = 0.95,
+    grey: float = 0.0,
+) -> tuple[ChosenLimit, ...]:
+    """Choose the limits of all regions for a goal that counts whole strips, or products classified by their runs.
+
+    Args:
+        units: what the goal counts; of one run each for strips.
+        keys: (region, score) of the limits.
+        goal: as for :func:`candling.decide.limits.choose_limit`.
+        value: its number.
+        agree: how many of a unit's runs must agree; 1 for strips.
+        confidence: of the stated intervals.
+        grey: width of each grey zone, as a share of the way from the typical good score to the limit.
+
+    Returns:
+        One a key, in their order; rates and counts are those of units, the same for all.
+
+    Raises:
+        LimitError: as for ``choose_limit``.
+    """
+    first = {key: _first_limit(units, key, parts=len(keys), goal=goal, value=value) for key in keys}
+    severities = [(unit.good, _severity(unit, first, agree)) for unit in units]
+    joint = choose_limit(
+        np.array([severity for good, severity in severities if good]),
+        np.array([severity for good, severity in severities if not good]) if goal in LABELLED_GOALS else None,
+        goal=goal,
+        value=value,
+        score="severity",
+        region="all regions",
+        confidence=confidence,
+    )
+    return tuple(
+        replace(joint, region=key[0], score=key[1], limit=move_limit(first[key], joint.limit.high, grey=grey))
+        for key in keys
+    )
+
+
+def worst_severity(values: Mapping[Key, Sequence[float]], limits: Mapping[Key, Limit]) -> float:
+    """Give the severity of one acquisition: that of its worst patch; NaN is infinitely bad.
+
+    >>> worst_severity({("body", "error"): [0.1, 0.3], ("flag", "error"): [0.1]},
+    ...                {("body", "error"): Limit(high=0.2), ("flag", "error"): Limit(high=0.4)})
+    1.4999999999999998
+    """
+    return max(
+        (limit.severity(value) for key, limit in limits.items() for value in values.get(key, ())), default=math.inf
+    )
+
+
+def deciding_severity(severities: Sequence[float], *, agree: int, good: bool) -> float:
+    """Give the severity that classifies a product by its runs, on one scale with a limit.
+
+    A good product counts as rightly accepted when at least ``agree`` runs lie within the limit: when the ``agree``-th
+    smallest does. A defect counts as rejected when at least ``agree`` lie beyond: when the ``agree``-th largest does.
+
+    >>> runs = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    >>> deciding_severity(runs, agree=7, good=True), deciding_severity(runs, agree=7, good=False)
+    (7, 4)
+    """
+    ordered = sorted(severities, reverse=not good)
+    return ordered[agree - 1]
+
+
+def move_limit(limit: Limit, severity: float, *, grey: float = 0.0) -> Limit:
+    """Give the limit that lies where values of a severity lie now; one without a way to go stays.
+
+    >>> move_limit(Limit(high=3.0, typical=1.0), 1.5).high
+    4.0
+    """
+    span = limit.high - limit.typical
+    if not math.isfinite(span) or span <= 0.0:
+        return limit
+    high = limit.typical + severity * span
+    way = high - limit.typical
+    return Limit(high=high, reject_high=high + grey * way if grey > 0.0 and way > 0.0 else None, typical=limit.typical)
+
+
+def _severity(unit: Unit, limits: Mapping[Key, Limit], agree: int) -> float:
+    return deciding_severity([worst_severity(run, limits) for run in unit.runs], agree=agree, good=unit.good)
+
+
+def _first_limit(units: Sequence[Unit], key: Key, *, parts: int, goal: str, value: float) -> Limit:
+    """Choose a region's limit from its patches: each key's and each patch's share of what may be rejected."""
+    runs = [run.get(key, ()) for unit in units if unit.good for run in unit.runs]
+    values = np.array([value for run in runs for value in run], dtype=np.float64)
+    if not values.size:
+        raise LimitError(f"{key[0]}: {key[1]}: no good score to choose a limit from; give good images")
+    rejected = {"false_reject": value, "quantile": 1.0 - value}.get(goal, _FIRST_RATES[1])
+    rate = rejected / (parts * max(1, *map(len, runs)))
+    rate = min(max(rate, _FIRST_RATES[0]), _FIRST_RATES[1])
+    return choose_limit(values, None, goal="false_reject", value=rate, region=key[0], score=key[1]).limit
