@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from candling.scenes.capsules import draw_capsule
+from candling.train import configure
 from candling.train.configure import (
     BOTH,
     CLEARLY,
@@ -70,11 +71,11 @@ def test_the_memory_is_of_the_chosen_settings():
     choice = chosen(good, held_out, MemoryOptions(), tell=lambda done, of: told.append((done, of)))
     assert choice.settings in candidates(MemoryOptions())
     assert choice.evidence.keys() == set(candidates(MemoryOptions()))
-    assert told == [(1, 2), (2, 2)]
+    assert told == [(1, 3), (2, 3), (3, 3)]
     facts = choice.facts()
     assert facts["memory cell"] == ("4 and 8" if choice.settings.cell == BOTH else choice.settings.cell)
     assert facts["memory radius"] == ("anywhere" if choice.settings.radius is None else choice.settings.radius)
-    assert sum(key.startswith("spoiled held-out images") for key in facts) == 2
+    assert sum(key.startswith("spoiled held-out images") for key in facts) == 3
     assert all("image AUROC" in str(value) for key, value in facts.items() if key.startswith("spoiled"))
 
 
@@ -86,13 +87,27 @@ def test_the_memory_is_of_the_chosen_settings():
         (MemoryOptions(cell=8, radius="anywhere"), [Settings(8, None)]),
         (MemoryOptions(cell=4), [Settings(4, 1), Settings(4, None)]),
         (MemoryOptions(cell="both", radius=1), [Settings(BOTH, 1)]),
-        (MemoryOptions(), [Settings(BOTH, 1), Settings(8, None)]),
+        (MemoryOptions(), [Settings(BOTH, 1), Settings(8, None), Settings(8, 0, "gaussian")]),
+        (MemoryOptions(search="nearest"), [Settings(BOTH, 1), Settings(8, None)]),
         (MemoryOptions(search="gaussian"), [Settings(8, 0)]),
     ],
 )
 def test_only_what_is_undecided_is_compared(options, expected):
     """What a recipe says stays; "auto" is compared, the likelier setting first."""
     assert candidates(options) == expected
+
+
+def test_a_gaussian_of_its_own_choice_shows_examples(monkeypatch):
+    """A chosen Gaussian names the nearest remembered cell, and measures by the spread of each place."""
+    monkeypatch.setattr(configure, "CLEARLY", -2.0)  # whatever is tried last is taken
+    choice = chosen(capsules(12, seed=3), capsules(6, seed=4), MemoryOptions())
+    assert choice.settings == Settings(8, 0, "gaussian")
+    assert choice.facts()["memory search"] == "gaussian"
+    seen = choice.memory(capsules(2, seed=5))
+    assert seen.number is not None
+    assert seen.number.min() >= 0
+    assert seen.number.max() < 12 * seen.number.shape[1] * seen.number.shape[2]
+    assert float(choice.memory.sharpness.std()) > 0.0
 
 
 def test_without_held_out_images_the_first_setting_is_taken():

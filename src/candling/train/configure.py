@@ -116,6 +116,7 @@ class Choice:
             lines |= part.facts()
         for settings, found in self.evidence.items():
             radius = "anywhere" if settings.radius is None else f"radius {settings.radius}"
+            radius = "Gaussian" if settings.search == "gaussian" else radius
             lines[f"spoiled held-out images, cell {_cell(settings)}, {radius}"] = (
                 f"image AUROC {found.image_auroc:.3f}, pixel AP {found.pixel_ap:.3f}"
             )
@@ -177,7 +178,9 @@ def candidates(options: MemoryOptions) -> list[Settings]:
     radii = (1, None) if options.radius == "auto" else (near,)
     if options.cell in {"auto", "both"}:
         anywhere = BOTH if options.cell == "both" else 8  # fine cells found anywhere say little
-        return [Settings(BOTH if radius is not None else anywhere, radius) for radius in radii]
+        chosen = [Settings(BOTH if radius is not None else anywhere, radius) for radius in radii]
+        free = options.search == "auto" and options.radius == "auto" and options.backbone is None
+        return [*chosen, Settings(8, 0, "gaussian")] if free else chosen
     return [Settings(int(options.cell), radius) for radius in radii]
 
 

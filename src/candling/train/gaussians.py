@@ -1,4 +1,4 @@
-"""A Gaussian for each place where a memory would keep vectors: another search of the same memory; names no good cell.
+"""A Gaussian for each place where a memory would keep vectors: another search of the same memory.
 
 As in PaDiM (Defard et al. 2021): the distance of a cell is Mahalanobis's, from what good images show at its place. It
 takes no neighbour into account, and neither memory nor time grow with the number of good images.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from candling.train.bank import Nearest
+from candling.train.bank import Bank, Nearest
 from candling.train.positions import PositionOptions, Positions, distance, fit_positions
 
 if TYPE_CHECKING:
@@ -30,14 +30,16 @@ class Gaussians(nn.Module):
         mean: float32 (1, n, h, w), of each place.
         whiten: float32 (h w, n, n), see :class:`candling.train.positions.Positions`.
         radius: cells around a place that are searched.
+        examples: remembered cells, of which the nearest is named; None names none.
     """
 
     mean: Tensor
     whiten: Tensor
     radius = 0
 
-    def __init__(self, mean: Tensor, whiten: Tensor) -> None:
+    def __init__(self, mean: Tensor, whiten: Tensor, examples: Bank | None = None) -> None:
         super().__init__()
+        self.examples = examples
         self.grid = (mean.shape[2], mean.shape[3])
         self.register_buffer("mean", mean)
         self.register_buffer("whiten", whiten)
@@ -47,18 +49,21 @@ class Gaussians(nn.Module):
 
         ``leave_out`` leaves nothing out: a Gaussian of many images hardly knows a single one.
         """
-        del leave_out
-        return Nearest(distance(maps, self.mean, self.whiten), maps - self.mean, None)
+        number = None if self.examples is None else self.examples(maps, leave_out).number
+        return Nearest(distance(maps, self.mean, self.whiten), maps - self.mean, number)
 
 
 @torch.no_grad()
-def fit_gaussians(maps: Tensor, *, spread: str, floor: float) -> tuple[Gaussians, Tensor, Tensor]:
+def fit_gaussians(
+    maps: Tensor, *, spread: str, floor: float, examples: Bank | None = None
+) -> tuple[Gaussians, Tensor, Tensor]:
     """Fit a Gaussian to each place, and the usual distances to Gaussians that had not seen the image.
 
     Args:
         maps: descriptors of good images, float32 (N, n, h, w).
         spread: see :class:`candling.train.memory.MemoryOptions`.
         floor: see there.
+        examples: see :class:`Gaussians`.
 
     Returns:
         The Gaussians, and level and sharpness of the usual distances, float32 (1, h, w).
@@ -75,4 +80,4 @@ def fit_gaussians(maps: Tensor, *, spread: str, floor: float) -> tuple[Gaussians
         sharpness = sharpness.reciprocal().square().mean().rsqrt().expand_as(sharpness)
     if spread == "none":
         level = level.mean().expand_as(level)
-    return Gaussians(positions.mean, positions.whiten), level, sharpness
+    return Gaussians(positions.mean, positions.whiten, examples), level, sharpness

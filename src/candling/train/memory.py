@@ -59,7 +59,8 @@ class MemoryOptions(BaseModel):
         whitening: directions in which good descriptors vary by v are divided by v to this power.
         floor: least spread of a place, as a share of the mean over all places.
         search: a cell is compared with remembered ones (``"nearest"``), or with a Gaussian at its place
-            (``"gaussian"``), which names no good cell to show.
+            (``"gaussian"``), which names no good cell to show; ``"auto"`` takes a Gaussian, with remembered cells to
+            show, where it is clearly better.
         backbone: ``[method.memory.backbone]``, a network trained on other pictures whose layers describe a cell, in
             place of gradients.
     """
@@ -74,7 +75,7 @@ class MemoryOptions(BaseModel):
     pictures: int = Field(default=256, ge=2, le=1024)
     whitening: float = Field(default=0.25, ge=0, le=0.5)
     floor: float = Field(default=0.5, gt=0)
-    search: Literal["nearest", "gaussian"] = "nearest"
+    search: Literal["nearest", "gaussian", "auto"] = "auto"
     backbone: BackboneOptions | None = None
 
     @model_validator(mode="after")
@@ -94,6 +95,7 @@ class Settings:
 
     cell: int
     radius: int | None
+    search: str = "nearest"
 
 
 class Standard(nn.Module):
@@ -338,8 +340,14 @@ def fit_memory(
         more: descriptor maps of good images that are not remembered; a Gaussian does without.
         sample: which of the remembered images set the usual distances; those of a Gaussian are set by all.
     """
-    if options.search == "gaussian":
-        gaussians, level, sharpness = fit_gaussians(known.maps, spread=options.spread, floor=options.floor)
+    if options.search == "gaussian" or settings.search == "gaussian":
+        chosen = settings.search == "gaussian"  # by itself it wants the spread of each place, and shows examples
+        gaussians, level, sharpness = fit_gaussians(
+            known.maps,
+            spread="place" if chosen else options.spread,
+            floor=options.floor,
+            examples=known.bank(1, options) if chosen else None,
+        )
         memory = Memory(known.standard, gaussians)
         memory.level.copy_(level)
         memory.sharpness.copy_(sharpness)

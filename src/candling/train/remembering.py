@@ -12,6 +12,7 @@ from torch import Tensor
 
 from candling.train.bank import UNKNOWN
 from candling.train.configure import Choice, choose_memory
+from candling.train.gaussians import Gaussians
 from candling.train.memory import Memory, MemoryOptions, pad_to_cells, usual
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def remember_good(
     if options.search == "gaussian":  # has its usual distances, and names no picture
         return Remembered(choice, own.to(device), None)
     if count > len(picked):
-        for memory in choice.memory.parts:
+        for memory in (part for part in choice.memory.parts if not isinstance(part.bank, Gaussians)):
             _hear_others(memory, images, good, own, options, more=count - len(picked))
     bytes_ = (images * 255.0).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
     return Remembered(choice, own.to(device), bytes_[..., 0] if bytes_.shape[3] == 1 else bytes_)
