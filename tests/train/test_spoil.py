@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from candling.train.spoil import LEAST_PIXELS, SpoilKind, perlin_mask, perlin_noise, spoil
+from candling.train.spoil import LEAST_PIXELS, SpoilKind, SpoilOptions, perlin_mask, perlin_noise, spoil, spoil_often
 
 KINDS = get_args(SpoilKind)
 
@@ -174,3 +174,16 @@ def test_a_blur_takes_texture_away_and_noise_adds_it():
             assert after.std() < 0.7 * before.std()
         else:
             assert 0.03 < after.std() < 0.15
+
+
+def test_spoiling_often_halves_the_probability_each_time():
+    """Three times in a row, each half as likely as the one before, from one generator."""
+    images = torch.full((64, 1, 64, 64), 0.5)
+    options = SpoilOptions(probability=0.8, kinds=("fill", "scratch"))
+    expected, generator = images, torch.Generator().manual_seed(3)
+    for probability in (0.8, 0.4, 0.2):
+        expected, _ = spoil(expected, generator, kinds=options.kinds, probability=probability)
+    assert torch.equal(spoil_often(images, torch.Generator().manual_seed(3), options, marks=3), expected)
+    once, _ = spoil(images, torch.Generator().manual_seed(3), kinds=options.kinds, probability=0.8)
+    assert torch.equal(spoil_often(images, torch.Generator().manual_seed(3), options, marks=1), once)
+    assert not torch.equal(once, expected)

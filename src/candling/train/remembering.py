@@ -67,7 +67,7 @@ def remember_good(
     progress.stage(f"remembering {len(picked)} good images")
     first = next(iter(good))
     device = first.images.device
-    images = torch.cat([batch.images[own[batch.indices.cpu()] != UNKNOWN] for batch in _in_turn(good)])
+    images = torch.cat([batch.images[own[batch.indices.cpu()] != UNKNOWN] for batch in good])
     others = torch.cat([batch.images for batch in held_out] or [images[:0]])[:HELD_OUT]
     choice = choose_memory(
         (images, torch.arange(len(images), device=device)),
@@ -83,10 +83,6 @@ def remember_good(
             _hear_others(memory, images, good, own, options, more=count - len(picked))
     bytes_ = (images * 255.0).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
     return Remembered(choice, own.to(device), bytes_[..., 0] if bytes_.shape[3] == 1 else bytes_)
-
-
-def _in_turn(batches: Iterable[Batch]) -> Iterator[Batch]:
-    yield from batches
 
 
 def _hear_others(

@@ -18,7 +18,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SpoilKind", "SpoilOptions", "perlin_mask", "perlin_noise", "spoil"]
+__all__ = ["SpoilKind", "SpoilOptions", "perlin_mask", "perlin_noise", "spoil", "spoil_often"]
 
 SpoilKind = Literal["perlin", "texture", "cutpaste", "scratch", "spot", "fill", "warp", "blur", "noise"]
 
@@ -81,6 +81,22 @@ def spoil(
             )
             mask[which] = region
     return spoiled, mask
+
+
+def spoil_often(images: Tensor, generator: torch.Generator, options: SpoilOptions, *, marks: int) -> Tensor:
+    """Spoil each image up to ``marks`` times, the second and later ones half as likely as the one before.
+
+    Args:
+        images: float32 (N, C, H, W) in [0, 1]; not changed.
+        generator: the only source of randomness.
+        options: the kinds, and how likely the first one is.
+        marks: at most so many spoilings of an image.
+    """
+    probability, spoiled = options.probability, images
+    for _ in range(marks):
+        spoiled, _ = spoil(spoiled, generator, kinds=options.kinds, probability=probability)
+        probability *= 0.5
+    return spoiled
 
 
 @dataclass(frozen=True)

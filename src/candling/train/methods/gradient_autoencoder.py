@@ -23,7 +23,7 @@ from candling.train.blocks import fold
 from candling.train.gradients import CELLS, Gradients, descriptor_size
 from candling.train.positions import PositionOptions, Positions, fit_positions, smooth_three
 from candling.train.restorer import STRIDE, Restorer
-from candling.train.spoil import SpoilOptions, spoil
+from candling.train.spoil import SpoilOptions, spoil_often
 from candling.train.updates import numbers, set_up, update
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class GradientAutoencoder:
     ) -> dict[str, Tensor]:
         """Compare what a network restores of spoiled images with what it should: each part is about 1 at first."""
         with torch.no_grad():
-            spoiled = self._spoiled(clean, generator)
+            spoiled = spoil_often(clean, generator, self._options.spoil, marks=self._options.marks)
             changed = ((spoiled - clean).abs().amax(dim=1, keepdim=True) > CHANGED).float()
             targets = self._observed.standardised(maps)
         mean = self._observed.image.mean
@@ -258,11 +258,3 @@ class GradientAutoencoder:
         contrast = self._observed.image.variance.mean() + 0.1 * mean.var() + 1e-6
         parts["picture"] = (picture.float() - (clean - mean)).square().mean() / contrast
         return {"loss": parts["fine"] + parts["coarse"] + self._options.picture * parts["picture"], **parts}
-
-    def _spoiled(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        options = self._options.spoil
-        probability, spoiled = options.probability, clean
-        for _ in range(self._options.marks):
-            spoiled, _ = spoil(spoiled, generator, kinds=options.kinds, probability=probability)
-            probability *= 0.5
-        return spoiled

@@ -30,7 +30,7 @@ from candling.train.blocks import Widths, fold
 from candling.train.interest import Interest, InterestOptions
 from candling.train.losses import ssim
 from candling.train.residual import Generator, Layout, Redraw
-from candling.train.spoil import SpoilOptions, spoil
+from candling.train.spoil import SpoilOptions, spoil_often
 from candling.train.unet import UNet
 from candling.train.updates import numbers, set_up, update
 from candling.train.usual import Usual
@@ -302,11 +302,7 @@ class GrdNet:
         return total + weights.adversarial * parts["adversarial"] if "adversarial" in parts else total
 
     def _spoiled(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        options = self._options.spoil
-        probability, spoiled = options.probability, clean
-        for _ in range(self._options.marks):
-            spoiled, _ = spoil(spoiled, generator, kinds=options.kinds, probability=probability)
-            probability *= 0.5
+        spoiled = spoil_often(clean, generator, self._options.spoil, marks=self._options.marks)
         if self._options.faintest < 1.0:
             draws = torch.rand((len(clean), 1, 1, 1), generator=generator, device=generator.device).to(clean)
             spoiled = torch.lerp(clean, spoiled, self._options.faintest + (1.0 - self._options.faintest) * draws)

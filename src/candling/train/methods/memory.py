@@ -78,7 +78,7 @@ class MemoryMethod:
     """A memory without a network; see :class:`candling.train.method.Method`."""
 
     def __init__(self, options: Options, plan: Plan) -> None:
-        self._options, self._shape, self._device = options, plan.shape, plan.fabric.device
+        self._options, self._shape = options, plan.shape
         self._remembered: Remembered | None = None
         self.networks: Mapping[str, nn.Module] = {}
         self.optimizers: Mapping[str, torch.optim.Optimizer] = {}

@@ -23,7 +23,7 @@ from candling.train.configure import image_score
 from candling.train.marker import EVIDENCE_AT, FINE_AT, STRIDE, Marker
 from candling.train.memory import Memory, MemoryOptions, Seen, blank_memory, pad_to_cells
 from candling.train.remembering import Remembered, nearest_inside, remember_good
-from candling.train.spoil import SpoilOptions, spoil
+from candling.train.spoil import SpoilOptions, spoil_often
 from candling.train.updates import numbers, set_up, update
 from candling.train.visible import marking_losses, visible
 
@@ -263,17 +263,9 @@ class MemoryUNet:
         self, network: nn.Module, clean: Tensor, generator: torch.Generator, own: Tensor | None
     ) -> dict[str, Tensor]:
         with torch.no_grad():
-            spoiled = self._spoiled(clean, generator)
+            spoiled = spoil_often(clean, generator, self._options.spoil, marks=self._options.marks)
             defect, undecided = visible(clean, spoiled, times=self._options.visible)
             evidence, fine, _ = self._sharing(spoiled, own)
         logits = network(spoiled.contiguous(memory_format=torch.channels_last), evidence, fine)
         focal, dice = marking_losses(logits, defect, undecided, gamma=2.0, alpha=None)
         return {"loss": 5.0 * focal + dice, "focal": focal, "dice": dice}
-
-    def _spoiled(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        options = self._options.spoil
-        probability, spoiled = options.probability, clean
-        for _ in range(self._options.marks):
-            spoiled, _ = spoil(spoiled, generator, kinds=options.kinds, probability=probability)
-            probability *= 0.5
-        return spoiled
