@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $(READY)
 
-demo: venv ## draw capsules, train two minutes, calibrate, evaluate, and name the report
+demo: venv ## draw a line of vials, train two minutes, choose limits, evaluate, qualify, and name the reports
 	$(BIN)/candling demo --out $(DEMO) --minutes $(DEMO_MINUTES) --overwrite
 
 test: venv ## run every test

@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/vials.md: a strip, a run, rank frames, every defect at three contrasts.
+"""Draw the pictures of docs/vials.md: a strip, a run, rank frames, frames together, every defect at three contrasts.
 
 They are kept small: half size where a whole strip is shown, and 64 greys.
 """
@@ -49,6 +49,12 @@ def around(strip: Strip) -> NDArray[np.uint8]:
     return frame[row - REACH : row + REACH, column - REACH : column + REACH]
 
 
+def _vial(strip: Strip) -> int:
+    """Name the first of two vials that show a strip's defect."""
+    assert strip.defect is not None
+    return min(strip.defect.vial, GEOMETRY.vials - 1)
+
+
 def main() -> None:
     """Draw all pictures of the page."""
     strip = make_strip(11)
@@ -57,6 +63,9 @@ def main() -> None:
     save("strip", half(frames[0]))
     save("run", np.hstack([half(frames[number][level]) for number in INSPECTED]))
     save("ranks", np.hstack([half(frame[level]) for frame in rank_frames(frames)]))
+    burnt = make_strip(21, defect="burn", contrast=0.8)
+    shown = [draw_frame(burnt, 1, number) for number in reversed(INSPECTED)]  # OpenCV writes blue first
+    save("together", half(np.ascontiguousarray(np.dstack(shown)[490:1010, 256 * (_vial(burnt) - 1) :][:, :512])))
     for kind in DEFECTS:
         seed = SHOWN.get(kind, 5)
         strips = [make_strip(seed, defect=kind, contrast=contrast) for contrast in CONTRASTS]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from cells_tables import cells, contamination, density_speed
 from detector_tables import LATER, NAMES, contaminated, detector, foot, memory_speed, newest, spread, surface
+from nanofibres_tables import dense_map, nanofibres
+from vials_tables import vials, vials_by_contrast, vials_by_defect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,4 +113,12 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "detector": detector,
     "contaminated": contaminated,
     "memory_speed": memory_speed,
+    "vials": vials,
+    "vials_by_contrast": vials_by_contrast,
+    "vials_by_defect": vials_by_defect,
+    "nanofibres": nanofibres,
+    "dense_map": dense_map,
+    "cells": cells,
+    "contamination": contamination,
+    "density_speed": density_speed,
 }

@@ -37,7 +37,7 @@ def test_help_is_quick_to_import() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", [c.callback.__name__ for c in app.registered_commands])
+@pytest.mark.parametrize("command", [c.name or c.callback.__name__ for c in app.registered_commands])
 def test_every_command_explains_itself_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command's help holds examples and offers --json."""
     assert run([command, "--help"]) == 0
@@ -228,7 +228,8 @@ def test_folder_and_pattern_mean_the_same_pictures(capsules: Path) -> None:
 def test_demo_draws_trains_and_reports(tmp_path: Path, small_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The demo leaves pictures, a bundle and a report, and finds drawn defects better than chance."""
     out = tmp_path / "demo"
-    code, said, _ = answer(capsys, "demo", "--out", out, "--minutes", 0.1, "--recipe", small_recipe)
+    words = ["--product", "capsules", "--out", out, "--minutes", 0.1, "--recipe", small_recipe]
+    code, said, _ = answer(capsys, "demo", *words)
     assert code == 0
     assert Path(said["report"]).is_file()
     assert {"capsules", "capsules.bundle", "report"} == {path.name for path in out.iterdir()}

@@ -10,7 +10,16 @@ import sys
 import pytest
 
 from candling.data import samples as module
-from candling.data.samples import content_hash, load_samples, natural_key, product_of, split_hold_out, training_samples
+from candling.data.samples import (
+    content_hash,
+    load_samples,
+    natural_key,
+    product_of,
+    split_hold_out,
+    split_test,
+    table_of,
+    training_samples,
+)
 from candling.data.samples.sample import Sample
 from candling.errors import MissingExtraError, SamplesError
 
@@ -341,3 +350,38 @@ def test_real_sets_are_found_whole(real_data, name, layout, training, testing, m
     assert len({s.product for s in found} - {None}) == products
     fit, held = split_hold_out(training_samples(found), 0.1, seed=1)
     assert not ({s.product for s in fit} & {s.product for s in held}) - {None}
+
+
+def test_a_split_keeps_products_whole_and_leaves_their_defects_out(tmp_path):
+    """No patient on both sides; good ones of the others train, all of the tested ones test; the table says so again."""
+    names = [
+        f"{kind}/p{patient}_{number}.png" for kind in ("good", "ill") for patient in range(9) for number in range(4)
+    ]
+    put(tmp_path, *names)
+    rows = [f"{name.split('/')[1]},{name.split('/')[0]},P{name.split('/p')[1][0]}" for name in names]
+    (tmp_path / "manifest.csv").write_text("\n".join(["file,class,patient", *rows]))
+    chosen = split_test(load_samples(tmp_path), 0.33, seed=0)
+    parts = {part: {s.product for s in chosen if s.split == part} for part in ("train", "test")}
+    assert not parts["train"] & parts["test"]
+    assert len(parts["test"]) == 3
+    assert chosen.counts() == {("train", "good"): 24, ("test", "good"): 12, ("test", "ill"): 12}
+    table = tmp_path / "table.csv"
+    table.write_text(table_of(chosen.samples))
+    again = load_samples(table)
+    assert [(s.path.name, s.label, s.split, s.product) for s in again] == [
+        (s.path.name, s.label, s.split, s.product) for s in chosen
+    ]
+    assert split_test(load_samples(tmp_path), 0.33, seed=1).counts() == chosen.counts()
+    assert {s.product for s in split_test(load_samples(tmp_path), 0.33, seed=1) if s.split == "test"} != parts["test"]
+
+
+def test_a_split_that_leaves_nothing_to_learn_is_refused(tmp_path):
+    """Where no good product is left to train on, the sentence says what to lower."""
+    put(tmp_path, "good/a.png", "ill/b.png", "ill/c.png", "ill/d.png")
+    with pytest.raises(SamplesError, match="lower the share"):
+        split_test(load_samples(tmp_path), 0.25, seed=_seed_that_tests_the_good_one(tmp_path))
+
+
+def _seed_that_tests_the_good_one(root):
+    samples = load_samples(root).samples
+    return next(seed for seed in range(99) if any(s.is_good for s in split_hold_out(samples, 0.25, seed=seed)[1]))

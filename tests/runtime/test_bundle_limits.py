@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from candling.errors import BundleError, DiskError, UsageError
-from candling.runtime.bundle import LimitsFile, Range, load_bundle, replace_limits
+from candling.runtime.bundle import LimitsFile, Range, load_bundle, replace_limits, save_bundle
 from candling.types import Interval
 
 
@@ -104,3 +104,23 @@ def test_a_range_is_an_interval():
     """The JSON shape and the house's noun hold the same three numbers."""
     interval = Interval(0.1, 0.05, 0.2)
     assert Range.of(interval).interval() == interval
+
+
+def test_a_limit_of_another_meaning_is_refused(building, tmp_path):
+    """A limit repeats what its score depends on; one chosen for another density is refused however it comes in."""
+    card = building.card()
+    here, there = (
+        card.model_copy(update={"scores": {"brightness": f"log-density in {count} dimensions"}})
+        for count in (343, 4096)
+    )
+    parts = {"graph": building.brightness().SerializeToString(), "recipe": building.recipe()}
+    limits = LimitsFile(entries=(building.entry(),))
+    bundle = save_bundle(tmp_path / "a.bundle", limits=limits, card=here, **parts)
+    other = save_bundle(tmp_path / "b.bundle", limits=limits, card=there, **parts)
+    assert bundle.limits.entries[0].meaning == "log-density in 343 dimensions"
+    with pytest.raises(BundleError, match=r"chosen for log-density in 4096 dimensions.*here it is .*343.*calibrate"):
+        replace_limits(bundle, other.limits, reason="copied", by="a test")
+    with pytest.raises(BundleError, match="4096"):
+        save_bundle(tmp_path / "c.bundle", limits=other.limits, card=here, **parts)
+    again = replace_limits(bundle, limits, reason="calibrated", by="a test")
+    assert again.limits.entries[0].meaning == "log-density in 343 dimensions"

@@ -105,6 +105,30 @@ def test_vectors_far_from_all_are_answered_rightly():
     np.testing.assert_allclose(bank(large, 1)(asked, torch.tensor([0, 1])).distance, distance, rtol=1e-4)
 
 
+@pytest.mark.parametrize("radius", [0, 1, None])
+def test_of_vectors_as_near_the_first_is_named(radius):
+    """Two pictures that are the same answer with the first; kept as one, they do so as well."""
+    maps = good(1).repeat(2, 1, 1, 1)
+    items = maps.flatten(2).permute(2, 0, 1) if radius is not None else maps.permute(0, 2, 3, 1).reshape(1, -1, 3)
+    numbers = torch.arange(2)[None] * PLACES + torch.arange(PLACES)[:, None]
+    both = Bank(items, numbers if radius is not None else numbers.mT.reshape(1, -1), GRID, radius=radius)
+    assert torch.equal(both(maps).number, bank(maps[:1], radius)(maps).number)
+
+
+@pytest.mark.parametrize("radius", [0, 1, None])
+def test_what_is_no_number_is_at_no_distance(radius):
+    """A cell that is not a number gets a distance that is none, so no limit admits it; all else is as without it."""
+    maps, asked = good(), good(1, seed=5)
+    torn = asked.clone()
+    torn[0, :, 2, 1] = torch.nan
+    found, whole = bank(maps, radius)(torn), bank(maps, radius)(asked)
+    assert found.distance[0, 2, 1].isnan()
+    assert 0 <= found.number[0, 2, 1] < len(maps) * PLACES
+    elsewhere = torch.ones(GRID, dtype=torch.bool)
+    elsewhere[2, 1] = False
+    assert torch.equal(found.distance[0][elsewhere], whole.distance[0][elsewhere])
+
+
 def farthest_first(vectors: np.ndarray, keep: int) -> list[int]:
     """Gonzalez 1985, from the most central vector; each next one is the farthest from all that were taken."""
     picks = [int(np.linalg.norm(vectors - vectors.mean(axis=0), axis=1).argmin())]

@@ -102,6 +102,18 @@ def test_graph_takes_any_number_of_images(exported, images):
     assert together[4] == pytest.approx(alone[0], rel=1e-6)
 
 
+def test_a_network_that_fixes_the_number_of_images_is_refused(images):
+    """len(tensor) is a plain number: the exporter would fix N to that of its example, and say nothing."""
+
+    class Counting(Network):
+        def forward(self, image):
+            outputs = super().forward(image)
+            return {**outputs, "error": outputs["error"] + torch.zeros(len(image))}
+
+    with pytest.raises(TrainingError, match=r"fixed to batches of 2 images.*shape\[0\]"):
+        export(Counting(), images)
+
+
 def test_graph_knows_nothing_of_the_machine(exported):
     """No path, no file name, no line of code, no stack trace lies in the graph."""
     for trace in (rb"\.py", rb"/[\w.-]+/", rb"line \d+", str(Path(candling.__file__).parent).encode(), b"stack"):

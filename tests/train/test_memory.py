@@ -72,6 +72,17 @@ def test_known_maps_are_those_of_its_standard():
         torch.testing.assert_close(known.standard(pad_to_cells(images)), known.maps, rtol=1e-4, atol=1e-4)
 
 
+def test_a_bank_is_made_once():
+    """Settings that search alike share one bank, also where a Gaussian shows examples; other settings do not."""
+    (known,) = know([(good(4), torch.arange(4))], cells=(8,), whitening=0.25).values()
+    options = MemoryOptions()
+    first = fit_memory(known, Settings(8, 1), options)
+    assert fit_memory(known, Settings(8, 1), options, sample=slice(2)).bank is first.bank
+    assert fit_memory(known, Settings(8, 0, "gaussian"), options).bank.examples is first.bank
+    assert fit_memory(known, Settings(8, 0), options).bank is not first.bank
+    assert known.bank(1, MemoryOptions(keep=2)).numbers.shape[1] == 2
+
+
 def test_padding_repeats_the_border():
     """Both sides grow to the next multiple of 32 with the last row and column; what fits is given back as it is."""
     images = good(2, size=(33, 64))

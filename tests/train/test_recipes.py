@@ -8,9 +8,14 @@ import pytest
 
 from candling.pixels.read import read_image
 from candling.recipe import load_recipe, shipped_recipes
+from candling.runtime.cells import CellCounter
 from candling.runtime.inspector import Inspector
+from candling.runtime.learned import learned_hashes
 from candling.scenes.capsules import write_dataset
+from candling.scenes.cells import write_dataset as write_fields
+from candling.scenes.fibres import write_dataset as write_mats
 from candling.scenes.vials import write_line
+from candling.train.method import learns_cells, learns_defects
 from candling.train.pipeline import train_bundle
 from candling.types import Verdict
 
@@ -30,13 +35,30 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_line(tmp_path_factory.mktemp("drawn") / "line", seed=5, frames=(0,), ranks=False, **strips, **runs)
 
 
+@pytest.fixture(scope="module")
+def mats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three drawn mats without a defect and six with some, as large as the smallest window that learns them."""
+    folder = tmp_path_factory.mktemp("drawn") / "mats"
+    return write_mats(folder, seed=5, size=(192, 224), fibre_px=8, normal=3, anomalous=6)
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six drawn fields of cells with their numbered masks."""
+    return write_fields(tmp_path_factory.mktemp("drawn") / "fields", seed=5, images=6, height=96, width=128, cells=(5, 20))
+
+
 def _strips() -> list[str]:
     return [name for name in shipped_recipes() if load_recipe(name).strip is not None]
 
 
+def _of_masks() -> list[str]:
+    return [name for name in shipped_recipes() if learns_defects(load_recipe(name).method.name)]
+
+
 @pytest.mark.parametrize("name", _strips())
 def test_a_shipped_recipe_for_strips_gives_a_bundle_that_judges_them(name: str, line: Path, tmp_path: Path) -> None:
-    """Its geometry is the drawn line's: sixty patches of three frames, limits for strips, a reason with its vial."""
+    """Its geometry is the drawn line's: twenty patches a frame, limits for strips, a reason with its vial."""
     recipe = load_recipe(name)
     training = recipe.training.model_copy(
         update={"epochs": 2, "precision": "float32", "minutes": None, "batch_size": 20, "hold_out": 0.5}
@@ -47,20 +69,62 @@ def test_a_shipped_recipe_for_strips_gives_a_bundle_that_judges_them(name: str, 
         (region, recipe.limits.level) for region in recipe.region_names
     }
     inspector = Inspector.load(bundle)
-    frames = [read_image(path) for path in sorted((line / "kit").rglob("*.png"))]
+    frames = [read_image(path) for path in sorted((line / "kit").rglob("*.png"))][: recipe.frames]
     inspection = inspector.inspect_strip(frames)
     assert inspection.verdict in set(Verdict)
     assert len(inspection.predictions) == len(recipe.places) * recipe.frames
-    assert inspector.inspect_strip(frames[:2]).verdict is Verdict.REJECT
+    assert inspector.inspect_strip(frames[:-1]).verdict is Verdict.REJECT
 
 
-@pytest.mark.parametrize("name", sorted(set(shipped_recipes()) - set(_strips())))
+def _of_cells() -> list[str]:
+    return [name for name in shipped_recipes() if learns_cells(load_recipe(name).method.name)]
+
+
+@pytest.mark.parametrize("name", _of_cells())
+def test_a_shipped_recipe_for_cells_gives_a_bundle_that_counts(name: str, fields: Path, tmp_path: Path) -> None:
+    """On smaller fields than the real ones it learns from numbered masks, and the bundle says which cells count."""
+    recipe = load_recipe(name)
+    training = recipe.training.model_copy(update={"epochs": 2, "minutes": None, "batch_size": 64})
+    small = recipe.prepare.model_copy(update={"height": 64, "width": 64})
+    bundle = train_bundle(
+        recipe.model_copy(update={"prepare": small, "training": training}), fields, tmp_path / "a.bundle"
+    )
+    assert bundle.card.training["updates"] == 2
+    assert bundle.limits.entries == ()
+    counter = CellCounter.load(bundle)
+    assert list(counter.counting.scores) == [recipe.method.options["label"]]
+    frame = read_image(next((fields / "images").iterdir()))
+    seen = counter.look(frame)
+    assert seen.covered.shape == frame.shape[:2]
+    assert len(learned_hashes(bundle)) == 4
+
+
+@pytest.mark.parametrize("name", _of_masks())
+def test_a_shipped_recipe_for_masks_gives_a_bundle_that_judges(name: str, mats: Path, tmp_path: Path) -> None:
+    """On smaller pictures than the real ones, it learns from their masks and leaves a map of probabilities."""
+    recipe = load_recipe(name)
+    size = {"height": 192, "width": 224}
+    regions = tuple(region.model_copy(update=size) for region in recipe.regions)
+    training = recipe.training.model_copy(update={"epochs": 2, "minutes": None, "batch_size": 8})
+    shrunk = {"prepare": recipe.prepare.model_copy(update=size), "regions": regions, "training": training}
+    patches = recipe.method.options["patches"] | {"size": 28, "defect_from": 0.5}  # drawn defects are small
+    method = recipe.method.model_copy(update={"patches": patches})
+    bundle = train_bundle(recipe.model_copy(update=shrunk | {"method": method}), mats, tmp_path / "a.bundle")
+    assert bundle.card.training["updates"] == 2
+    inspection = Inspector.load(bundle).inspect_file(mats / "normal" / "MAT000.png")
+    assert inspection.verdict in set(Verdict)
+    values = inspection.predictions[0].anomaly_map
+    assert values is not None
+    assert 0.0 <= values.min() <= values.max() <= 1.0
+
+
+@pytest.mark.parametrize("name", sorted(set(shipped_recipes()) - set(_strips()) - set(_of_masks()) - set(_of_cells())))
 def test_a_shipped_recipe_gives_a_bundle_that_judges(name: str, capsules: Path, tmp_path: Path) -> None:
-    """Two epochs of one update each are enough for a bundle; it gives a verdict by the scores the recipe names."""
+    """Two epochs of one update each, or none, are enough for a bundle that judges by the scores the recipe names."""
     recipe = load_recipe(name)
     training = recipe.training.model_copy(update={"epochs": 2, "precision": "float32", "minutes": None})
     bundle = train_bundle(recipe.model_copy(update={"training": training}), capsules, tmp_path / "a.bundle")
-    assert bundle.card.training["updates"] == 2
+    assert bundle.card.training["updates"] == (0 if bundle.card.training["ended"] == "nothing to update" else 2)
     assert {entry.score for entry in bundle.limits.entries} == set(recipe.limits.scores)
     inspection = Inspector(bundle, Inspector.load(bundle).predictor).inspect_file(
         capsules / "test" / "good" / "000.png"

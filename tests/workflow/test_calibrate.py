@@ -270,3 +270,30 @@ def test_a_set_without_training_split_gives_its_good_images(building):
     """A folder somebody collected for calibrating."""
     chosen = calibration_samples(_set(("a.png", "good", "new"), ("b.png", "crack", "new")), building.recipe())
     assert [one.path.name for one in chosen] == ["a.png"]
+
+
+def test_limits_moved_together_spend_the_whole_target(building, tmp_path):
+    """Two scores that know the same: apart each gets half of the target, together the products meet all of it."""
+    pictures = [
+        Sample(building.picture(tmp_path / f"{at}.png", 40 + 2 * at), "good", "validation") for at in range(100)
+    ]
+    found = {}
+    for together in (False, True):
+        recipe = building.recipe(scores=("brightness", "peak"), together=together)
+        made = building.bundle(tmp_path / f"{together}.bundle", recipe_=recipe, limits=LimitsFile(entries=()))
+        predictor = Predictor.load(made, engine="onnxruntime")
+        found[together] = calibrate(predictor, pictures, goal="false_reject", value=0.1).entries
+    apart, joint = found[False], found[True]
+    assert [entry.score for entry in joint] == ["brightness", "peak"]
+    # the pictures are flat: brightness and peak are one number, so both limits reject the same products
+    assert apart[0].false_reject.value == pytest.approx(0.04)
+    assert joint[0].false_reject == joint[1].false_reject
+    assert joint[0].false_reject.value == pytest.approx(0.09)
+    assert "moved together" in joint[0].note
+    assert joint[0].value == 0.1
+
+
+def test_together_is_the_recipes_choice_and_needs_several_limits(building, predictor, good):
+    """One limit alone is chosen as ever, whatever the recipe says of togetherness."""
+    [entry] = calibrate(predictor, good, goal="false_reject", value=0.2).entries
+    assert "together" not in entry.note

@@ -72,11 +72,15 @@ class FakeInspector:
 
     def __post_init__(self) -> None:
         bundle = {"path": Path("squares.bundle"), "sha256": "b" * 64, "recipe": RECIPE, "card": CARD}
-        self.bundle = SimpleNamespace(**bundle, limits=self.limits_file)
+        self.bundle = SimpleNamespace(**bundle, limits=self.limits_file, read_extra=lambda _name: None)
         self.recipe = RECIPE
         self.limits = {("whole", "brightest"): Limit(high=0.5, typical=0.25)}
         self.engine = SimpleNamespace(
-            name="onnxruntime", precision="float32", input_shape=(1, 32, 32), has_nearest=False
+            name="onnxruntime",
+            precision="float32",
+            input_shape=(1, 32, 32),
+            has_nearest=False,
+            score_names=("brightest",),
         )
 
     def inspect(self, frame, *, product="", reconstructions=False, nearest=False):

@@ -3,8 +3,11 @@
 from candling.cli.frame import app
 
 from candling.cli.learning import calibrate, check, train  # isort: skip
+from candling.cli.counting import count  # isort: skip
+from candling.cli.correcting import import_reviewed, prelabel  # isort: skip
 from candling.cli.judging import bench, evaluate, inspect  # isort: skip
 from candling.cli.qualifying import qualify  # isort: skip
+from candling.cli.sets import split, suggest  # isort: skip
 from candling.cli.shelf import demo, methods, recipes  # isort: skip
 
 __all__ = [
@@ -12,11 +15,16 @@ __all__ = [
     "bench",
     "calibrate",
     "check",
+    "count",
     "demo",
     "evaluate",
+    "import_reviewed",
     "inspect",
     "methods",
+    "prelabel",
     "qualify",
     "recipes",
+    "split",
+    "suggest",
     "train",
 ]

@@ -34,13 +34,21 @@ def evaluate(
 
       candling evaluate capsule.bundle table.csv --out report --json
     """
+    from candling.cli.counting import evaluate_counter
     from candling.cli.output import bar, show_json
     from candling.cli.show import show_evaluation
     from candling.data.samples import load_samples
     from candling.disk import new_folder
+    from candling.runtime.bundle import load_bundle
+    from candling.runtime.cells import is_counter
     from candling.workflow.evaluate import evaluate as measure
     from candling.workflow.report import write_evaluation
 
+    opened = load_bundle(bundle)
+    if is_counter(opened):
+        return evaluate_counter(
+            opened, data, out, engine=engine, threads=threads, rounds=rounds, overwrite=overwrite, json=json
+        )
     samples = load_samples(data)
     inspector = open_inspector(bundle, engine=engine, threads=threads)
     new_folder(out, overwrite=overwrite)

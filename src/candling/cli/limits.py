@@ -10,6 +10,7 @@ from candling.cli.output import bar
 from candling.data.samples import load_samples
 from candling.errors import UsageError
 from candling.runtime.bundle import Bundle, load_bundle, replace_limits
+from candling.runtime.learned import without_learned
 from candling.runtime.predictor import Predictor
 from candling.types import WHOLE
 from candling.workflow.calibrate import calibrate, calibration_samples, set_by_hand
@@ -54,7 +55,7 @@ def choose_limits(
     else:
         assert data is not None
         samples = load_samples(data)
-        chosen = calibration_samples(samples, bundle.recipe, goal=goal)
+        chosen, _ = without_learned(calibration_samples(samples, bundle.recipe, goal=goal), bundle, held_out=False)
         with bar("scoring", quiet=quiet) as progress:
             predictor = Predictor.load(bundle, engine=engine, precision=precision)  # type: ignore[arg-type]
             limits = calibrate(

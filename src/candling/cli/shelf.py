@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from candling.cli.frame import Json, Overwrite, app, training_room
+from candling.cli.frame import Json, Overwrite, app, known, training_room
 from candling.errors import UsageError
 
 __all__ = ["demo", "methods", "recipes"]
@@ -77,23 +77,27 @@ def recipes(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, bundle and report.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, bundle and reports.")] = Path("demo"),
+    product: Annotated[str, typer.Option("--product", help="What to draw: vials or capsules.")] = "vials",
     minutes: Annotated[float, typer.Option("--minutes", help="Training time.")] = 2.0,
-    recipe: Annotated[str, typer.Option("--recipe", help="The recipe to train.")] = "surface",
+    recipe: Annotated[str | None, typer.Option("--recipe", help="Another recipe than the product's.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the drawn pictures and of training.")] = 0,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
-    """Draw capsules, learn, judge, and report.
+    """Draw a line of vials, learn, judge, and report.
 
-    Draws good and defective capsules, trains on good ones, calibrates, evaluates, and names the report.
+    Draws strips of five vials, good and defective, trains on good ones, chooses limits, evaluates a kit, draws the
+    rejected strips with their heatmaps, and classifies each strip of the kit by its runs. With --product capsules:
+    single capsules, one picture each.
 
     Examples:
 
       candling demo
 
-      candling demo --out /tmp/look --minutes 0.5
+      candling demo --product capsules --out /tmp/look --minutes 0.5
     """
-    from candling.cli.demo import run_demo
+    from candling.cli.demo import PRODUCTS, run_demo
 
-    return run_demo(out, minutes=minutes, recipe=recipe, seed=seed, overwrite=overwrite, json=json)
+    known("product", product, tuple(PRODUCTS))
+    return run_demo(out, product=product, minutes=minutes, recipe=recipe, seed=seed, overwrite=overwrite, json=json)

@@ -16,7 +16,7 @@ from candling.errors import ImageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from candling.recipe import Strip
+    from candling.recipe import FrameSize, Strip
     from candling.types import Frame
 
 __all__ = ["check_acquisition", "check_frame", "check_strip_frame"]
@@ -26,8 +26,8 @@ _DARK, _MOST = 0.02, 0.99
 """Black is a frame with this share of its pixels below so much of white; saturated one with as many at white."""
 
 
-def check_frame(frame: Frame | None) -> Frame:
-    """Refuse what is no frame.
+def check_frame(frame: Frame | None, size: FrameSize | None = None) -> Frame:
+    """Refuse what is no frame, or one of another ``size`` than the recipe's.
 
     Raises:
         ImageError: there is none, or it is of another type or shape than a frame has.
@@ -39,6 +39,12 @@ def check_frame(frame: Frame | None) -> Frame:
     fits = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 3)
     if frame.dtype not in (np.uint8, np.uint16) or not fits or frame.size == 0:
         raise ImageError(f"the frame is {frame.dtype} {frame.shape}; give uint8 or uint16 of shape (H, W) or (H, W, 3)")
+    height, width = frame.shape[:2]
+    if size is not None and (height, width) != (size.height, size.width):
+        raise ImageError(
+            f"the frame has {height} x {width} px (height x width) and the recipe's have {size.height} x {size.width}; "
+            "check camera and recipe, or train on frames of this size"
+        )
     return frame
 
 

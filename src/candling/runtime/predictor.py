@@ -26,12 +26,14 @@ from candling.runtime.aligning import load_aligners
 from candling.runtime.bundle import Bundle, load_bundle
 from candling.runtime.engine import Engine, EngineName, Outputs, Precision, open_engine
 from candling.runtime.frames import check_acquisition, check_frame, check_strip_frame
+from candling.runtime.matching import load_matcher
 from candling.types import Box, FloatArray, Frame, Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from candling.pixels.histogram import Matcher
     from candling.recipe import Recipe
     from candling.types import Region
 
@@ -89,7 +91,13 @@ class Predictor:
         engine: the graph, opened.
     """
 
-    def __init__(self, recipe: Recipe, engine: Engine, aligners: Mapping[str, Aligner] | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        engine: Engine,
+        aligners: Mapping[str, Aligner] | None = None,
+        matcher: Matcher | None = None,
+    ) -> None:
         if engine.input_shape != recipe.prepare.shape:
             raise BundleError(
                 f"the graph takes images of {engine.input_shape} and the recipe prepares {recipe.prepare.shape}; "
@@ -97,9 +105,14 @@ class Predictor:
             )
         if recipe.prepare.align != "none" and aligners is None:
             raise BundleError(f"the recipe aligns by {recipe.prepare.align!r} and no template was given; train again")
+        if recipe.prepare.histogram != "none" and matcher is None:
+            raise BundleError(
+                f"the recipe matches histograms ({recipe.prepare.histogram}) and no template was given; train again"
+            )
         self.recipe: Final = recipe
         self.engine: Final = engine
         self._aligners: Final[Mapping[str, Aligner]] = aligners or {}
+        self._matcher: Final = matcher
         self._places = recipe.places
         self._running = BoundedSemaphore(engine.requests)
         self._spec = PixelSpec(*recipe.prepare.shape, white=recipe.prepare.white)
@@ -129,7 +142,7 @@ class Predictor:
             requests=requests,
             witness=bundle.card.witness,
         )
-        return cls(bundle.recipe, opened, load_aligners(bundle))
+        return cls(bundle.recipe, opened, load_aligners(bundle), load_matcher(bundle))
 
     def predict(
         self, frame: Frame | None, *, maps: bool = True, reconstructions: bool = False, nearest: bool = False
@@ -282,7 +295,8 @@ class Predictor:
         try:
             usable = check_acquisition(frames, strip, white=self._spec.white)
             numbers: Sequence[int | None] = range(1, len(usable) + 1) if len(usable) > 1 else (None,)
-            groups = [(cut(frame, self._places), number) for frame, number in zip(usable, numbers, strict=True)]
+            shown = [self._matched(frame) for frame in usable]
+            groups = [(cut(frame, self._places), number) for frame, number in zip(shown, numbers, strict=True)]
             took, began = _since(began), time.perf_counter()
             found = [patch for pieces, number in groups for patch in self._patches(pieces, number)]
         except (ImageError, MemoryError) as error:
@@ -293,11 +307,18 @@ class Predictor:
     def _ready(self, frame: Frame | None, product: str) -> _Ready:
         began, strip = time.perf_counter(), self.recipe.strip
         try:
-            usable = check_frame(frame) if strip is None else check_strip_frame(frame, strip, white=self._spec.white)
-            patches, images = zip(*self._patches(cut(usable, self._places), None), strict=True)
+            if strip is None:
+                usable = check_frame(frame, self.recipe.frame)
+            else:
+                usable = check_strip_frame(frame, strip, white=self._spec.white)
+            patches, images = zip(*self._patches(cut(self._matched(usable), self._places), None), strict=True)
         except (ImageError, MemoryError) as error:
             return _Ready(product, error=_told(error, "the frame"), milliseconds={"prepare": _since(began)})
         return _Ready(product, patches, images, milliseconds={"prepare": _since(began)})
+
+    def _matched(self, frame: Frame) -> Frame:
+        """Give a whole frame the histogram it was trained with."""
+        return frame if self._matcher is None else self._matcher.match(frame)
 
     def _patches(
         self, pieces: Iterable[tuple[Region, Box, Frame]], number: int | None

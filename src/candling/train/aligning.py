@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from candling.data.samples import Sample
+    from candling.pixels.histogram import Matcher
     from candling.recipe import Recipe
     from candling.types import Frame
 
@@ -42,7 +43,7 @@ class Aligned:
     choices: Mapping[str, str | float | int] = field(default_factory=dict)
 
 
-def resolve_align(recipe: Recipe, samples: Sequence[Sample]) -> Aligned:
+def resolve_align(recipe: Recipe, samples: Sequence[Sample], *, matcher: Matcher | None = None) -> Aligned:
     """Decide ``align = "auto"`` of ``[prepare]`` and learn the templates; nothing is read where nothing is aligned.
 
     Where a product has several regions, all are aligned by the simplest way that any of them asks for.
@@ -50,6 +51,7 @@ def resolve_align(recipe: Recipe, samples: Sequence[Sample]) -> Aligned:
     Args:
         recipe: channels, height and width are decided already.
         samples: the good images that are learned from.
+        matcher: gives every whole frame another histogram first; None leaves it.
 
     Raises:
         DataError: an image cannot be read.
@@ -59,7 +61,7 @@ def resolve_align(recipe: Recipe, samples: Sequence[Sample]) -> Aligned:
         return Aligned(recipe)
     looked_at = [samples[at] for at in np.unique(np.linspace(0, len(samples) - 1, LOOKED_AT).round().astype(int))]
     with ThreadPoolExecutor(workers()) as pool:
-        groups = list(pool.map(partial(shaped_patches, recipe=recipe), looked_at))
+        groups = list(pool.map(partial(shaped_patches, recipe=recipe, matcher=matcher), looked_at))
     patches = [patch for group in groups for patch in group]
     names = list(recipe.region_names)
     frames = {name: [frame for region, frame, _ in patches if region == name] for name in names}

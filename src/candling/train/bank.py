@@ -52,22 +52,27 @@ class Bank(nn.Module):
     """Remembered vectors by place, and the search for the nearest.
 
     Attributes:
-        items: float32 (h w, K, n), the remembered vectors of each place; (1, K, n) when one memory serves all.
+        table: float32 (h w, K, n + 1), the remembered vectors of each place, and of each its squared length, or
+            :data:`FAR` where there is none; (1, K, n + 1) when one memory serves all.
         numbers: int64 (h w, K) or (1, K), where each came from; :data:`UNKNOWN` for none.
         radius: cells around a place that are searched; None is anywhere.
     """
 
-    items: Tensor
+    table: Tensor
     numbers: Tensor
 
     def __init__(self, items: Tensor, numbers: Tensor, grid: tuple[int, int], *, radius: int | None) -> None:
-        """Keep ``items`` and ``numbers`` for a map of ``grid`` (h, w)."""
+        """Keep ``items``, float32 (h w, K, n) or (1, K, n), and ``numbers`` for a map of ``grid`` (h, w)."""
         super().__init__()
         self.grid, self.radius = grid, radius
-        self.register_buffer("items", items)
-        self.register_buffer("numbers", numbers)
         norms = (items * items).sum(dim=2).masked_fill(numbers == UNKNOWN, FAR)
-        self.register_buffer("norms", norms.unsqueeze(1), persistent=False)
+        self.register_buffer("table", torch.cat((items, norms.unsqueeze(2)), dim=2))
+        self.register_buffer("numbers", numbers)
+
+    @property
+    def items(self) -> Tensor:
+        """The remembered vectors, float32 (h w, K, n) or (1, K, n)."""
+        return self.table[:, :, :-1]
 
     def forward(self, maps: Tensor, leave_out: Tensor | None = None) -> Nearest:
         """Find the nearest remembered vector of each cell.
@@ -80,44 +85,51 @@ class Bank(nn.Module):
             leave_out: int64 (N,), the picture that each image must not find: itself; None leaves nothing out.
         """
         count, size, height, width = maps.shape
-        chosen = self._anywhere(maps, leave_out) if self.radius is None else self._near(maps, leave_out)
-        found = self.items.flatten(0, 1)[chosen].view(count, height, width, size).permute(0, 3, 1, 2)
+        places = self.grid[0] * self.grid[1]
+        own = None if leave_out is None else self.numbers // places == leave_out[:, None, None]  # (N, h w or 1, K)
+        chosen = self._anywhere(maps, own) if self.radius is None else self._near(maps, own)
+        found = self.table.flatten(0, 1)[chosen][:, :size].view(count, height, width, size).permute(0, 3, 1, 2)
         residual = maps - found
         distance = (residual * residual).sum(dim=1).sqrt()
         return Nearest(distance, residual, self.numbers.flatten()[chosen].view(count, height, width))
 
-    def _anywhere(self, maps: Tensor, leave_out: Tensor | None) -> Tensor:
+    def _anywhere(self, maps: Tensor, own: Tensor | None) -> Tensor:
         """Give the best item of each cell among all: int64 (N h w,)."""
-        count, size, height, width = maps.shape
-        asked = maps.permute(0, 2, 3, 1).reshape(count, height * width, size)
-        norms = self.get_buffer("norms")
-        if leave_out is not None:
-            own = self.numbers // (height * width) == leave_out[:, None]
-            norms = norms.masked_fill(own.unsqueeze(1), FAR)
-        return (norms - (2.0 * asked) @ self.items.mT).argmin(dim=2).flatten()
+        squares = _asking(maps).flatten(2).mT @ self.table.mT  # (N, h w, K), less the cell's own length
+        if own is not None:
+            squares = squares.masked_fill(own, FAR)
+        return _least(squares, dim=2).flatten()
 
-    def _near(self, maps: Tensor, leave_out: Tensor | None) -> Tensor:
+    def _near(self, maps: Tensor, own: Tensor | None) -> Tensor:
         """Give the best item of each cell among those of the places around it: int64 (N h w,)."""
-        if leave_out is None:
-            return self._among(maps, self.get_buffer("norms"))
+        if own is None:
+            return self._among(maps, None)
         # one image after the other: its distances stay in the processor's cache
-        places = self.grid[0] * self.grid[1]
-        own = self.numbers // places == leave_out[:, None, None]  # (N, h w, K)
-        norms = self.get_buffer("norms")
-        each = zip(maps.split(1), own.unsqueeze(2), strict=True)
-        return torch.cat([self._among(image, norms.masked_fill(mine, FAR)) for image, mine in each])
+        return torch.cat([self._among(*each) for each in zip(maps.split(1), own.unsqueeze(2), strict=True)])
 
-    def _among(self, maps: Tensor, norms: Tensor) -> Tensor:
-        """Search among items of these squared lengths, float32 (h w, 1, K)."""
-        count, places, kept = len(maps), len(self.items), self.items.shape[1]
-        squares = norms - (2.0 * self._around(maps)) @ self.items.mT  # (h w, N o, K), less the cell's own length
-        best = squares.argmin(dim=2)  # (h w, N o)
-        item = best + kept * torch.arange(places, device=maps.device).unsqueeze(1)
+    def _among(self, maps: Tensor, own: Tensor | None) -> Tensor:
+        """Search among all items but ``own``, bool (h w, 1, K): int64 (N h w,)."""
+        count, kept = maps.shape[0], self.table.shape[1]
+        squares = self._around(_asking(maps)) @ self.table.mT  # (h w, N o, K), less the cell's own length
+        if own is not None:
+            squares = squares.masked_fill(own, FAR)
         if self.radius == 0:
-            return item.mT.flatten()
-        value = self._back(squares.gather(2, best.unsqueeze(2)).squeeze(2), count, FAR)  # (N, o, h, w)
-        offset = value.argmin(dim=1, keepdim=True)
-        return self._back(item, count, 0).gather(1, offset).flatten()
+            item = _least(squares, dim=2)  # (h w, N)
+            return (item + kept * torch.arange(len(item), device=maps.device).unsqueeze(1)).mT.flatten()
+        # which place is nearest is asked first, then which item of that single one: a minimum costs an engine little,
+        # the place of one much
+        offset = _least(self._back(squares.amin(dim=2), count), dim=1)  # (N, h, w)
+        place, image = self._place(offset), torch.arange(count, device=maps.device).unsqueeze(1)
+        answers = squares[place, len(self._shifts()) * image + offset.flatten(1)]  # (N, h w, K)
+        return (_least(answers, dim=2) + kept * place).flatten()
+
+    def _place(self, offset: Tensor) -> Tensor:
+        """Give the place that answered each cell at an offset: int64 (N, h, w) to (N, h w)."""
+        (height, width), radius = self.grid, self.radius or 0
+        steps = [(radius - down) * width + radius - right for down, right in self._shifts()]
+        cells = torch.arange(height * width, device=offset.device)
+        # where every answer is as far, the place may lie outside
+        return (torch.tensor(steps, device=offset.device)[offset].flatten(1) + cells).clamp(0, height * width - 1)
 
     def _shifts(self) -> list[tuple[int, int]]:
         span = range(2 * (self.radius or 0) + 1)
@@ -128,19 +140,34 @@ class Bank(nn.Module):
         height, width = self.grid
         wide = F.pad(maps, (self.radius or 0,) * 4)
         parts = [wide[:, :, down : down + height, right : right + width] for down, right in self._shifts()]
-        return torch.stack(parts, dim=1).flatten(0, 1).flatten(2).permute(2, 0, 1)
+        around = torch.stack(parts, dim=1).flatten(0, 1).flatten(2).permute(2, 0, 1)
+        return around.contiguous()  # or each place's vectors are copied by themselves, in thousands of calls
 
-    def _back(self, answers: Tensor, count: int, outside: float) -> Tensor:
-        """Sort what places answered to the cells that asked: (h w, N o) to (N, o, h, w)."""
+    def _back(self, answers: Tensor, count: int) -> Tensor:
+        """Sort what places answered to the cells that asked: (h w, N o) to (N, o, h, w), outside nothing is near."""
         height, width = self.grid
         far = 2 * (self.radius or 0)
-        wide = F.pad(answers.mT.reshape(count, -1, height, width), (far // 2,) * 4, value=outside)
+        wide = F.pad(answers.mT.reshape(count, -1, height, width), (far // 2,) * 4, value=FAR)
         # the cell at offset (down, right) of a place asks from the opposite side
         parts = [
             wide[:, at, far - down : far - down + height, far - right : far - right + width]
             for at, (down, right) in enumerate(self._shifts())
         ]
         return torch.stack(parts, dim=1)
+
+
+def _asking(maps: Tensor) -> Tensor:
+    """Lengthen vectors so that their product with a row of a table is a squared distance less their own length."""
+    return torch.cat((-2.0 * maps, torch.ones_like(maps[:, :1])), dim=1)
+
+
+def _least(values: Tensor, *, dim: int) -> Tensor:
+    """Give the first place of the least value, int64; an engine sorts for ``argmin``, ten times slower."""
+    count = values.shape[dim]
+    left = torch.arange(count, 0, -1, dtype=values.dtype, device=values.device)
+    left = left.view([-1 if axis == dim else 1 for axis in range(values.ndim)])
+    found = torch.where(values <= values.amin(dim=dim, keepdim=True), left, 0.0)
+    return (count - found.amax(dim=dim)).long().clamp(max=count - 1)  # of numbers that are none, any
 
 
 @torch.no_grad()
@@ -201,7 +228,7 @@ def remember(maps: Tensor, pictures: Tensor, *, radius: int | None, keep: int) -
         keep: vectors of each place, or of the one memory for all.
     """
     places = maps.shape[2] * maps.shape[3]
-    vectors = maps.flatten(2).permute(2, 0, 1)  # (h w, N, n)
+    vectors = maps.flatten(2).permute(2, 0, 1).contiguous()  # (h w, N, n)
     numbers = pictures[None, :] * places + torch.arange(places, device=maps.device)[:, None]
     if radius is None:
         vectors, numbers = vectors.flatten(0, 1), numbers.flatten()

@@ -141,15 +141,10 @@ def spoiled_pairs(held_out: Tensor, generator: torch.Generator) -> Pairs:
 def image_score(small: Tensor) -> Tensor:
     """Take the mean of the largest 0.2 % of each map, above its median: float32 (N, h, w) to (N,)."""
     flat = small.flatten(1)
-    return _top(flat, TOP) - _median(flat)
-
-
-def _top(flat: Tensor, share: float) -> Tensor:
-    return flat.topk(max(1, round(share * flat.shape[1])), dim=1).values.mean(dim=1)
-
-
-def _median(flat: Tensor) -> Tensor:
-    return flat.topk(flat.shape[1] // 2 + 1, dim=1).values[:, -1]  # an engine has no median
+    count = flat.shape[1]
+    top = flat.topk(max(1, round(TOP * count)), dim=1).values.mean(dim=1)
+    median = flat.topk(count // 2 + 1, dim=1, sorted=False).values.amin(dim=1)  # an engine has none
+    return top - median
 
 
 @torch.no_grad()

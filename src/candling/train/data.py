@@ -25,6 +25,7 @@ from candling.pixels.align import Aligner, shape_aligned
 from candling.pixels.prepare import PixelSpec, scale, shape_frame
 from candling.pixels.read import read_image
 from candling.pixels.tiling import cut
+from candling.runtime.matching import encode_matcher
 from candling.types import Frame, Region
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from candling.data.samples import Sample
+    from candling.pixels.histogram import Matcher
     from candling.recipe import Recipe
     from candling.train.progress import Progress
 
@@ -130,11 +132,14 @@ class PreparedSet:
         frames: uint8 or uint16, (N, H, W) grey or (N, H, W, 3) RGB; an array in memory or a mapped file.
         white: the value that becomes 1.0; None is the largest value of the type.
         regions: the name of the region each patch shows, N of them; empty where nobody knows.
+        masks: bool (N, H, W), what is defect in each, where a method learns that; uint8 (N, H, W), what each pixel is
+            of a cell, where it learns cells; None elsewhere.
     """
 
     frames: NDArray[np.uint8] | NDArray[np.uint16]
     white: int | None = None
     regions: tuple[str, ...] = ()
+    masks: NDArray[np.bool_] | NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -147,6 +152,10 @@ class PreparedSet:
     def regions_of(self, indices: torch.Tensor) -> tuple[str, ...]:
         """Name the regions of some patches, int64 (n,); empty where nobody knows."""
         return tuple(self.regions[index] for index in indices.tolist()) if self.regions else ()
+
+    def masks_of(self, indices: torch.Tensor) -> torch.Tensor | None:
+        """Give the masks of some patches, int64 (n,): bool or uint8 (n, H, W); None where there are none."""
+        return None if self.masks is None else torch.from_numpy(self.masks[indices.numpy()])
 
     def epoch_steps(self, batch_size: int, *, world: int = 1) -> int:
         """Count the updates of one epoch; ``batch_size`` is the number of images of all ranks together."""
@@ -188,6 +197,7 @@ def prepare_set(
     progress: Progress,
     in_memory_bytes: int = IN_MEMORY_BYTES,
     aligners: Mapping[str, Aligner] | None = None,
+    matcher: Matcher | None = None,
 ) -> PreparedSet:
     """Decode, cut, shape and align every sample once.
 
@@ -199,6 +209,7 @@ def prepare_set(
         progress: is told how many images are done.
         in_memory_bytes: the bound.
         aligners: by region; a region without one is not aligned.
+        matcher: gives every whole frame another histogram first; None leaves it.
 
     Raises:
         DataError: an image cannot be read, or does not hold a region of the recipe.
@@ -213,6 +224,8 @@ def prepare_set(
     aligners = aligners or {}
     templates = {name: hashlib.sha256(aligner.template.tobytes()).hexdigest() for name, aligner in aligners.items()}
     label = {"key": key, "prepare": recipe.prepare.model_dump(), "shape": list(shape), "templates": templates}
+    if matcher is not None:
+        label["histograms"] = hashlib.sha256(encode_matcher(matcher)).hexdigest()
     in_memory = math.prod(shape) <= in_memory_bytes
     if not in_memory and _is_complete(marker, label):
         return PreparedSet(np.load(file, mmap_mode="r"), spec.white, names)
@@ -221,7 +234,16 @@ def prepare_set(
     for dtype in (first, np.uint16):
         frames = np.empty(shape, dtype) if in_memory else _mapped(file, shape, dtype)
         try:
-            _fill(frames, samples, recipe=recipe, starts=starts, spec=spec, progress=progress, aligners=aligners)
+            _fill(
+                frames,
+                samples,
+                recipe=recipe,
+                starts=starts,
+                spec=spec,
+                progress=progress,
+                aligners=aligners,
+                matcher=matcher,
+            )
         except _WiderError:
             continue
         break
@@ -244,9 +266,10 @@ def _fill(
     spec: PixelSpec,
     progress: Progress,
     aligners: Mapping[str, Aligner],
+    matcher: Matcher | None,
 ) -> None:
     def store(number: int) -> None:
-        patches = _patches(samples[number], recipe.places)
+        patches = _patches(samples[number], recipe.places, matcher)
         regions = _regions(samples[number], recipe.places)
         for place, (region, patch) in enumerate(zip(regions, patches, strict=True), start=starts[number]):
             shaped, _ = shape_aligned(patch, spec, aligners.get(region.name))
@@ -274,15 +297,17 @@ def _regions(sample: Sample, places: Sequence[Region]) -> Sequence[Region]:
     return places if sample.region is None else (Region(sample.region),)
 
 
-def _patches(sample: Sample, places: Sequence[Region]) -> list[Frame]:
+def _patches(sample: Sample, places: Sequence[Region], matcher: Matcher | None = None) -> list[Frame]:
     try:
-        return [patch for _, _, patch in cut(read_image(sample.path), _regions(sample, places))]
+        frame = read_image(sample.path)
+        frame = frame if matcher is None else matcher.match(frame)
+        return [patch for _, _, patch in cut(frame, _regions(sample, places))]
     except ImageError as error:
         where = "" if str(sample.path) in str(error) else f"{sample.path}: "
         raise DataError(f"{where}{error}; take it out, and run `candling check` to find every such image") from error
 
 
-def shaped_patches(sample: Sample, recipe: Recipe) -> list[tuple[str, Frame, float]]:
+def shaped_patches(sample: Sample, recipe: Recipe, *, matcher: Matcher | None = None) -> list[tuple[str, Frame, float]]:
     """Give the patches of one image before any aligning: region, frame of the network's size, height over width before.
 
     Raises:
@@ -296,7 +321,7 @@ def shaped_patches(sample: Sample, recipe: Recipe) -> list[tuple[str, Frame, flo
             shape_frame(patch, channels=channels, height=height, width=width),
             patch.shape[0] / patch.shape[1],
         )
-        for region, patch in zip(regions, _patches(sample, recipe.places), strict=True)
+        for region, patch in zip(regions, _patches(sample, recipe.places, matcher), strict=True)
     ]
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from candling.errors import MissingExtraError, TrainingError
-from candling.runtime.contract import NEAREST
+from candling.runtime.contract import CELLS, NEAREST
 from candling.runtime.engine import EngineName, Outputs, contradiction, open_engine, statement, witness_picture
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def _check_nearest(
 
 
 def _by_name(outputs: Outputs) -> dict[str, NDArray]:
-    others = ("anomaly_map", "reconstruction", NEAREST, "boxes", "labels", "confidences")
+    others = ("anomaly_map", "reconstruction", NEAREST, CELLS, "boxes", "labels", "confidences")
     arrays = {name: getattr(outputs, name) for name in others}
     return {**outputs.scores, **{name: array for name, array in arrays.items() if array is not None}}
 
@@ -266,6 +266,12 @@ def _to_onnx(network: nn.Module, images: Tensor, *, names: list[str], opset: int
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TrainingError(f"the network cannot be exported to ONNX: {first}") from error
+    if "boxes" not in names and model.graph.input[0].type.tensor_type.shape.dim[0].HasField("dim_value"):
+        # the exporter falls back on the N of its example, and each image alone would then cost as much as two
+        raise TrainingError(
+            "the graph is fixed to batches of 2 images; somewhere its forward() turns N into a plain number, "
+            "as len(tensor) does: take tensor.shape[0]"
+        )
     _anonymise(model)
     return model.SerializeToString(deterministic=True)
 

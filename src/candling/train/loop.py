@@ -153,7 +153,7 @@ class Loop:
         self._set_rates()
         generator = generator_for(self.training.seed, STEP, self.at.step, self.fabric.global_rank)
         try:
-            losses = self.method.step(self._batch(images, indices, generator, self.good.regions_of(indices)))
+            losses = self.method.step(self._batch(images, indices, generator, self.good))
         except RuntimeError as error:
             raise _explained(error, len(images)) from error
         self._check_finite(losses, "loss")
@@ -164,9 +164,16 @@ class Loop:
         self._tick(len(images) * self.fabric.world_size)
 
     def _batch(
-        self, images: torch.Tensor, indices: torch.Tensor, generator: torch.Generator, regions: tuple[str, ...]
+        self, images: torch.Tensor, indices: torch.Tensor, generator: torch.Generator, source: PreparedSet
     ) -> Batch:
-        return Batch(self.fabric.to_device(images), self.fabric.to_device(indices), generator, regions)
+        masks = source.masks_of(indices)
+        return Batch(
+            self.fabric.to_device(images),
+            self.fabric.to_device(indices),
+            generator,
+            source.regions_of(indices),
+            None if masks is None else self.fabric.to_device(masks),
+        )
 
     def _set_rates(self) -> None:
         used = progress_of(self.training, step=self.at.step, epoch_steps=self.epoch_steps, seconds=self.at.seconds)
@@ -263,7 +270,7 @@ class Loop:
         for number, (images, indices) in enumerate(self.held_out.in_order(self.training.batch_size)):
             # the same noise in every epoch, so that epochs can be compared
             generator = generator_for(self.training.seed, VALIDATE, number)
-            batch = self._batch(images, indices, generator, self.held_out.regions_of(indices))
+            batch = self._batch(images, indices, generator, self.held_out)
             for name, value in self.method.validate(batch).items():
                 sums[name] = sums.get(name, 0.0) + value * len(images)
         return {name: total / len(self.held_out) for name, total in sums.items()}
@@ -350,8 +357,8 @@ class _InOrder:
     def __iter__(self) -> Iterator[Batch]:
         loop, training = self.loop, self.loop.training
         for number, (images, indices) in enumerate(self.images.in_order(training.batch_size)):
-            generator, regions = generator_for(training.seed, FINISH, number), self.images.regions_of(indices)
-            yield loop._batch(images, indices, generator, regions)  # noqa: SLF001 - its own
+            generator = generator_for(training.seed, FINISH, number)
+            yield loop._batch(images, indices, generator, self.images)  # noqa: SLF001 - its own
 
 
 def _explained(error: RuntimeError, images: int) -> Exception:

@@ -71,7 +71,7 @@ class Marker(nn.Module):
     def forward(self, image: Tensor, evidence: Tensor, fine: Tensor) -> Tensor:
         """Give logits, float32, above 0 where a defect is likelier than not."""
         blocks = F.pixel_unshuffle(image, BLOCK)
-        grid = self.get_buffer("grid").to(blocks.dtype).expand(len(image), -1, -1, -1)
+        grid = self.get_buffer("grid").to(blocks.dtype).expand(image.shape[0], -1, -1, -1)
         looked = self.look(torch.cat((blocks, grid), dim=1))
         entered = self.enter(looked)
         first = self.stem(torch.cat((entered, fine.to(entered.dtype)), dim=1))

@@ -7,7 +7,7 @@ remembered themselves: above its usual value, in units of its usual spread.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -198,16 +198,20 @@ class Known:
         maps: float32 (n, h, w) of each image that may be remembered.
         pictures: the picture number of each of them.
         standard: what made the maps.
+        banks: those made of them, by radius and how many vectors they keep.
     """
 
     maps: Tensor
     pictures: Tensor
     standard: Standard | BackboneStandard
+    banks: dict[tuple[int | None, int], Bank] = field(default_factory=dict)
 
     def bank(self, radius: int | None, options: MemoryOptions) -> Bank:
-        """Make a memory of them."""
+        """Make a memory of them, or give the one that was made when the settings were compared."""
         keep = options.keep_anywhere if radius is None else options.keep
-        return remember(self.maps, self.pictures, radius=radius, keep=keep)
+        if (radius, keep) not in self.banks:
+            self.banks[radius, keep] = remember(self.maps, self.pictures, radius=radius, keep=keep)
+        return self.banks[radius, keep]
 
 
 def pad_to_cells(image: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ A method is one file ``train/methods/<name>.py`` that defines
     Options                      a pydantic model of its own recipe keys (extra forbidden, frozen)
     build(options, plan)         -> Method
 
-The first docstring line of the file is what ``candling methods`` prints.
+The first docstring line of the file is what ``candling methods`` prints. A file that also says
+``LEARNS_DEFECTS = True`` is given labelled defects with their masks, beside good images. One that says
+``LEARNS_CELLS = True`` is given images with what each pixel is of a cell, and nothing else.
 """
 
 from __future__ import annotations
@@ -36,11 +38,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "Begins",
+    "Explains",
     "Method",
     "Plan",
+    "Rejects",
     "Remembers",
     "build_method",
     "check_method",
+    "learns_cells",
+    "learns_defects",
     "method_names",
     "method_options",
     "method_summary",
@@ -58,12 +64,15 @@ class Batch:
             training repeats the very same numbers. The global torch generator is seeded alike before each step
             (dropout uses it).
         regions: the name of the region each image shows, N of them; empty where nobody knows.
+        masks: bool (N, H, W), what is defect in each, for a method that learns defects; uint8 (N, H, W), the kinds of
+            ``pixels.instances`` and 255 where nobody knows, for one that learns cells; None for all others.
     """
 
     images: torch.Tensor
     indices: torch.Tensor
     generator: torch.Generator
     regions: tuple[str, ...] = ()
+    masks: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -149,10 +158,38 @@ class Remembers(Protocol):
         ...
 
 
+@runtime_checkable
+class Explains(Protocol):
+    """A method whose scores mean something only together with what it learned, beside being a :class:`Method`."""
+
+    def notes(self) -> Mapping[str, str]:
+        """Say by score what its values depend on, once ``finish`` is done: limits are bound to these words."""
+        ...
+
+
+@runtime_checkable
+class Rejects(Protocol):
+    """A method that may reject good training images, beside being a :class:`Method`."""
+
+    def rejected(self) -> NDArray[np.int64]:
+        """Number the good images it did not learn from, int64 (K,), in order."""
+        ...
+
+
 def method_names() -> list[str]:
     """Name every method: the files of ``methods/``."""
     package = importlib.import_module("candling.train.methods")
     return sorted(info.name for info in pkgutil.iter_modules(package.__path__))
+
+
+def learns_defects(name: str) -> bool:
+    """Tell whether a method learns from labelled defects with masks, beside good images."""
+    return bool(getattr(importlib.import_module(f"candling.train.methods.{name}"), "LEARNS_DEFECTS", False))
+
+
+def learns_cells(name: str) -> bool:
+    """Tell whether a method learns from images whose cells are numbered."""
+    return bool(getattr(importlib.import_module(f"candling.train.methods.{name}"), "LEARNS_CELLS", False))
 
 
 def method_summary(name: str) -> str:

@@ -33,20 +33,38 @@ from candling.errors import DiskError, OutputExistsError, RecipeError, UsageErro
 from candling.recipe import Recipe, Training, explain
 from candling.runtime.aligning import TEMPLATE, encode_aligners
 from candling.runtime.bundle import Bundle, Card, DataFacts, LimitsFile, load_bundle, save_bundle
+from candling.runtime.cells import COUNTING
 from candling.runtime.engine import open_engine
+from candling.runtime.learned import FIT, HELD_OUT, LEARNED, encode_learned
+from candling.runtime.matching import HISTOGRAMS, encode_matcher
 from candling.runtime.predictor import Predictor
 from candling.runtime.references import REFERENCES, encode_references
 from candling.train import checkpoint, curves
 from candling.train.aligning import Aligned, resolve_align
 from candling.train.allocator import keep_large_buffers
+from candling.train.cells import CellImages, choose_counting, load_cell_images, no_limits
+from candling.train.cropping import resolve_crop
 from candling.train.data import PreparedSet, prepare_set, resolve_prepare
 from candling.train.devices import is_first, open_fabric, world_size
 from candling.train.export import BATCHES, Exported, export
 from candling.train.facts import hardware, versions
 from candling.train.fit import Fitted, fit
+from candling.train.labelled import split_defects, with_masks
 from candling.train.losses import SSIM_DEFINITION
-from candling.train.method import Begins, Method, Plan, Remembers, build_method, check_method
+from candling.train.matching import Matching, resolve_matching
+from candling.train.method import (
+    Begins,
+    Explains,
+    Method,
+    Plan,
+    Remembers,
+    build_method,
+    check_method,
+    learns_cells,
+    learns_defects,
+)
 from candling.train.progress import Progress, Silent
+from candling.train.rejected import rejected_files
 from candling.workflow.calibrate import calibrate, calibration_samples
 
 if TYPE_CHECKING:
@@ -57,6 +75,9 @@ if TYPE_CHECKING:
     from candling.train.facts import Fact
 
 __all__ = ["train_bundle", "work_folder"]
+
+MAPS = {"anomaly_map", "reconstruction", "nearest", "cells"}
+"""Outputs that are no scores."""
 
 PREPARED = ("good", "held_out")
 """What prepared images are called in the work folder."""
@@ -84,7 +105,8 @@ def train_bundle(
 
     Args:
         recipe: what to train; every "auto" of ``[prepare]`` is decided from the good images.
-        data: a folder or table of images; the good ones of split ``train`` are used.
+        data: a folder or table of images; the good ones of split ``train`` are used, and for a method that learns
+            defects those with a mask (see ``data.samples.labelled``).
         out: the bundle's folder.
         minutes: wall-clock budget instead of the recipe's.
         epochs: instead of the recipe's.
@@ -134,6 +156,10 @@ class _Images:
         held_out: prepared, held out.
         hash: of the content of both.
         aligned: how they were aligned.
+        matching: what their histograms were matched to.
+        choices: of what was decided about their pixels, for the card.
+        learned: the table of the images behind both, where a method learns defects or cells; None elsewhere.
+        cells: the same where a method learns cells; None elsewhere.
     """
 
     recipe: Recipe
@@ -142,16 +168,30 @@ class _Images:
     held_out: PreparedSet
     hash: str
     aligned: Aligned
+    matching: Matching
+    choices: Mapping[str, Fact]
+    learned: bytes | None = None
+    cells: CellImages | None = None
 
 
 def _load(recipe: Recipe, data: Path, work: Path, *, progress: Progress) -> _Images:
+    if learns_cells(recipe.method.name):
+        return _of_cells(load_cell_images(recipe, data, progress=progress))
     found = load_samples(data)
     samples = training_samples(found)
     fit_samples, held = split_hold_out(samples, recipe.training.hold_out, seed=recipe.training.seed)
     progress.stage(f"reading {len(samples)} good images, {len(held)} of them held out")
-    key = content_hash(samples)
-    aligned = resolve_align(resolve_prepare(recipe, samples), fit_samples)
+    recipe, cropped = resolve_crop(recipe, fit_samples)
+    matching = resolve_matching(recipe, fit_samples, folder=found.root)
+    aligned = resolve_align(resolve_prepare(recipe, samples), fit_samples, matcher=matching.matcher)
     recipe = aligned.recipe
+    learns = learns_defects(recipe.method.name)
+    if learns:
+        fit_defects, held_defects = split_defects(found, recipe)
+        count = len(fit_defects) + len(held_defects)
+        progress.stage(f"reading {count} defects with masks, {len(held_defects)} of them held out")
+        fit_samples, held = (*fit_samples, *fit_defects), (*held, *held_defects)
+    key = content_hash((*fit_samples, *held) if learns else samples)
     rank = os.environ.get("LOCAL_RANK", "0") if world_size() > 1 else "0"
     sets = [
         prepare_set(
@@ -161,10 +201,31 @@ def _load(recipe: Recipe, data: Path, work: Path, *, progress: Progress) -> _Ima
             key=f"{key} {name}",
             progress=progress,
             aligners=aligned.aligners,
+            matcher=matching.matcher,
         )
         for name, some in zip(PREPARED, (fit_samples, held), strict=True)
     ]
-    return _Images(recipe, found, sets[0], sets[1], key, aligned)
+    choices = {**cropped, **matching.choices, **aligned.choices}
+    if not learns:
+        return _Images(recipe, found, sets[0], sets[1], key, aligned, matching, choices)
+    good, held_out = (with_masks(one, some, recipe) for one, some in zip(sets, (fit_samples, held), strict=True))
+    learned = encode_learned(((FIT, fit_samples), (HELD_OUT, held)))
+    return _Images(recipe, found, good, held_out, key, aligned, matching, choices, learned)
+
+
+def _of_cells(read: CellImages) -> _Images:
+    return _Images(
+        recipe=read.recipe,
+        set=read.set,
+        good=read.good,
+        held_out=read.held_out,
+        hash=read.hash,
+        aligned=Aligned(read.recipe),
+        matching=read.matching,
+        choices=read.matching.choices,
+        learned=read.learned,
+        cells=read,
+    )
 
 
 def _check_judged(images: _Images) -> None:
@@ -173,7 +234,7 @@ def _check_judged(images: _Images) -> None:
     plan = Plan(recipe.prepare.shape, recipe.training, open_fabric("float32", accelerator="cpu", alone=True))
     graph = build_method(recipe.method.name, recipe.method.options, plan).graph()
     with torch.no_grad():
-        given = sorted(set(graph(images.good.images(np.arange(1)))) - {"anomaly_map", "reconstruction", "nearest"})
+        given = sorted(set(graph(images.good.images(np.arange(1)))) - MAPS)
     for score in recipe.limits.scores:
         if score not in given:
             near = difflib.get_close_matches(score, given, n=1)
@@ -189,12 +250,19 @@ def _finish(
     pictures = fitted.method.references() if isinstance(fitted.method, Remembers) else None
     remembered = None if pictures is None else len(pictures)
     exported = export(fitted.method.graph(), _some(images, max(BATCHES)), remembered=remembered)
-    limits = _limits(images, exported, progress=progress)
+    limits = no_limits(exported) if images.cells else _limits(images, exported, progress=progress)
     extra = {curves.NAME: fitted.curves.read_bytes()} if fitted.curves.is_file() else {}
     if images.aligned.aligners:
         extra[TEMPLATE] = encode_aligners(images.recipe, images.aligned.aligners)
+    if images.matching.matcher is not None:
+        extra[HISTOGRAMS] = encode_matcher(images.matching.matcher)
     if pictures is not None:
         extra[REFERENCES] = encode_references(pictures)
+    if images.learned is not None:
+        extra[LEARNED] = images.learned
+    if images.cells is not None:
+        extra[COUNTING] = choose_counting(images.cells, exported, progress=progress)
+    extra |= rejected_files(fitted.method, images.good, images.set, images.recipe)
     save_bundle(
         out,
         graph=exported.graph,
@@ -231,7 +299,7 @@ def _limits(images: _Images, exported: Exported, *, progress: Progress) -> Limit
         level = "strip"
     progress.stage(f"choosing limits from {len(samples)} good images that were not learned from")
     with open_engine(exported.graph, witness=exported.witness) as engine:
-        predictor = Predictor(images.recipe, engine, images.aligned.aligners)
+        predictor = Predictor(images.recipe, engine, images.aligned.aligners, images.matching.matcher)
         return calibrate(predictor, samples, goal=goal, value=value, level=level, progress=progress.count)
 
 
@@ -270,12 +338,16 @@ def _card(
             **precision,
         },
         parity=exported.parity.facts(),
-        choices={**images.aligned.choices, **_choices(fitted.method)},
+        choices={**images.choices, **_choices(fitted.method)},
         witness=dict(exported.witness),
-        scores=_score_notes(exported.parity.scales),
+        scores=_score_notes(exported.parity.scales) | _notes(fitted.method),
         precision=limits.precision,
         engine=limits.engine,
     )
+
+
+def _notes(method: Method) -> dict[str, str]:
+    return dict(method.notes()) if isinstance(method, Explains) else {}
 
 
 def _choices(method: Method) -> Mapping[str, Fact]:

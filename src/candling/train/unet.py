@@ -1,4 +1,4 @@
-"""A U-Net that gives one logit a place; knows no loss, no score and no data.
+"""A U-Net that gives one logit a place, or several; knows no loss, no score and no data.
 
 As in Ronneberger et al. 2015, with norms, and ending at the size it began with. With a ``stem`` above 1 no convolution
 runs at full size, and the logits are those of blocks of pixels. Row and column can enter as two more channels, so that
@@ -23,9 +23,11 @@ SLOPE = 0.1
 
 
 class UNet(nn.Module):
-    """Pictures (N, C, H, W) to logits (N, 1, H / stem, W / stem)."""
+    """Pictures (N, C, H, W) to logits (N, K, H / stem, W / stem)."""
 
-    def __init__(self, shape: tuple[int, int, int], *, width: int, levels: int, stem: int, places: bool) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], *, width: int, levels: int, stem: int, places: bool, logits: int = 1
+    ) -> None:
         """Build for pictures of ``shape`` (C, H, W).
 
         Args:
@@ -34,6 +36,7 @@ class UNet(nn.Module):
             levels: sizes it works at, each half of the last.
             stem: the picture enters as blocks of so many pixels squared.
             places: row and column are two more channels.
+            logits: K, how many a place.
 
         Raises:
             RecipeError: a side is no multiple of stem * 2^(levels - 1).
@@ -54,13 +57,13 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             _twice(widths[level + 1] + widths[level], widths[level]) for level in reversed(range(levels - 1))
         )
-        self.logit = nn.Conv2d(width, 1, 1)
+        self.logit = nn.Conv2d(width, logits, 1)
         rows, across = torch.linspace(-1, 1, height // stem), torch.linspace(-1, 1, columns // stem)
         grid = torch.stack(torch.meshgrid(rows, across, indexing="ij")).unsqueeze(0)
         self.register_buffer("grid", grid if places else None, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Give logits, float32, above 0 where a defect is likelier than not."""
+        """Give logits, float32; a single one is above 0 where a defect is likelier than not."""
         maps = F.pixel_unshuffle(image, self.stem) if self.stem > 1 else image
         if self.places:
             grid = self.get_buffer("grid").to(maps.dtype)

@@ -15,14 +15,23 @@ __all__ = ["marking_losses", "visible"]
 CHANGE_PX = 3
 """A change is averaged under a square of this side."""
 
-TEXTURE_PX = 9
-"""The texture around a place is measured under a square of this side."""
+FINE_PX = 5
+"""Texture is what differs from the mean under a square of this side."""
 
-LEAST_CHANGE = 0.03
-"""No change weaker than this is a defect, however smooth its surroundings; white is 1."""
+TEXTURE_PX = 15
+"""The texture around a place is averaged under a square of this side."""
 
-UNCHANGED = 0.004
-"""A change weaker than this, one grey level of 255, is none."""
+SPREAD = 2.0
+"""Texture swings to both sides: a change must be compared with twice its mean."""
+
+LEAST_CHANGE = 0.012
+"""Added to what a change must exceed, three grey levels of 255: a smooth ground has some noise as well."""
+
+UNCHANGED = 0.006
+"""A change weaker than this, one and a half grey levels of 255, is none."""
+
+SMOOTH = 5.0
+"""Added to both sides of an overlap, in blocks: an image without a defect has one."""
 
 
 def visible(clean: Tensor, spoiled: Tensor, *, times: float) -> tuple[Tensor, Tensor]:
@@ -31,21 +40,21 @@ def visible(clean: Tensor, spoiled: Tensor, *, times: float) -> tuple[Tensor, Te
     Args:
         clean: float32 (N, C, H, W) in [0, 1].
         spoiled: the same shape.
-        times: a defect is where the change is more than so many times the texture of the good image there.
+        times: a defect is where the change is more than so many times the swing of the good image's texture there.
 
     Returns:
         defect and undecided, bool (N, 1, H, W), nowhere both; elsewhere the image is good.
     """
-    change = _root_mean((spoiled - clean).square(), CHANGE_PX).amax(dim=1, keepdim=True)
-    texture = _root_mean((clean - _mean(clean, CHANGE_PX)).square(), TEXTURE_PX).mean(dim=1, keepdim=True)
-    defect = change > (times * texture).clamp(min=LEAST_CHANGE)
+    change = _mean((spoiled - clean).abs().amax(dim=1, keepdim=True), CHANGE_PX)
+    texture = _mean((clean - _mean(clean, FINE_PX)).abs().mean(dim=1, keepdim=True), TEXTURE_PX)
+    defect = change > SPREAD * times * texture + LEAST_CHANGE
     return defect, (change > UNCHANGED) & ~defect
 
 
 def marking_losses(
     logits: Tensor, defect: Tensor, undecided: Tensor, *, gamma: float, alpha: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Compare logits with labels: the focal loss, and one minus the Dice overlap of the batch, both scalars.
+    """Compare logits with labels: the focal loss, and one minus the Dice overlap, the mean over images; both scalars.
 
     Args:
         logits: float32 (N, 1, h, w).
@@ -63,13 +72,13 @@ def marking_losses(
         focal = focal * (alpha * target + (1.0 - alpha) * (1.0 - target))
     focal_loss = (focal * counted).sum() / counted.sum().clamp(min=1.0)
     probability = torch.sigmoid(logits) * counted
-    overlap = (2.0 * (probability * target).sum() + 1.0) / (probability.sum() + target.sum() + 1.0)
-    return focal_loss, 1.0 - overlap
+    inside, marked, there = (part.sum(dim=(1, 2, 3)) for part in (probability * target, probability, target))
+    overlap = (2.0 * inside + SMOOTH) / (marked + there + SMOOTH)
+    return focal_loss, 1.0 - overlap.mean()
 
 
 def _mean(maps: Tensor, side: int) -> Tensor:
-    return F.avg_pool2d(maps, side, stride=1, padding=side // 2, count_include_pad=False)
-
-
-def _root_mean(squares: Tensor, side: int) -> Tensor:
-    return _mean(squares, side).clamp(min=0.0).sqrt()
+    """Average under a square, over what lies inside: rows first, then columns."""
+    reach = side // 2
+    down = F.avg_pool2d(maps, (side, 1), stride=1, padding=(reach, 0), count_include_pad=False)
+    return F.avg_pool2d(down, (1, side), stride=1, padding=(0, reach), count_include_pad=False)

@@ -105,8 +105,10 @@ def calibrate(
     """Choose a limit for each judged score in each region.
 
     A false-reject target is the product's, and a product is rejected by any of its limits, so each of n limits is
-    chosen for an n-th of the target. For a strip the target is counted at its level: in patches of one region; in
-    strips, each one acquisition; or in products classified by their runs. For the latter two see ``decide.levels``.
+    chosen for an n-th of the target, which keeps it whatever the scores have to do with each other; or, with
+    ``limits.together``, all are moved together until the products at hand meet it. For a strip the target is counted at
+    its level: in patches of one region; in strips, each one acquisition; or in products classified by their runs. For
+    moving limits together see ``decide.levels``.
 
     Args:
         source: what predicts, in the engine and precision that will judge.
@@ -146,7 +148,11 @@ def calibrate(
     confidence = wishes.confidence if confidence is None else confidence
     grey = wishes.grey if grey is None else grey
     chosen: Sequence[ChosenLimit]
-    if strip is None or level == "patch":
+    together = strip is None and wishes.together and len(keys) > 1
+    if together:
+        units = [Unit(one.is_good, (found.scores,)) for one, found in zip(acquisitions, scored, strict=True)]
+        chosen = choose_together(units, keys, goal=goal, value=value, confidence=confidence, grey=grey)
+    elif strip is None or level == "patch":
         parts = len(keys) if strip is None else len(judged)
         share = value / parts if goal == "false_reject" else value
         chosen = _one_by_one(scored, keys, goal=goal, value=share, confidence=confidence, grey=grey)
@@ -158,7 +164,8 @@ def calibrate(
         precision=engine.precision,
         engine=engine.name,
         entries=tuple(
-            _entry(one, data, when, level=level, note=_note(one, used, strip, level, target=value)) for one in chosen
+            _entry(one, data, when, level=level, note=_note(one, used, strip, level, target=value, together=together))
+            for one in chosen
         ),
         map_range=map_range(scored),
     )
@@ -289,12 +296,22 @@ def _check_finite(scored: Sequence[Scored], judged: Sequence[str]) -> None:
                 )
 
 
-def _note(chosen: ChosenLimit, samples: Sequence[Sample], strip: Strip | None, level: Level, *, target: float) -> str:
+def _note(
+    chosen: ChosenLimit,
+    samples: Sequence[Sample],
+    strip: Strip | None,
+    level: Level,
+    *,
+    target: float,
+    together: bool,
+) -> str:
     """Say what a reader must know before trusting a limit, beside what choosing it already said."""
     notes = []
     if chosen.value != target:
         owner = "product" if strip is None else "patch"
         notes.append(f"The target {target:g} is the {owner}'s; this limit has its share of it.")
+    if together:
+        notes.append("All limits were moved together; counts and rates are those of products, which any may reject.")
     if level != "patch":
         counted = "strips" if level == "strip" else "products, classified by their runs"
         notes.append(f"All regions' limits were moved together; counts and rates are those of {counted}.")

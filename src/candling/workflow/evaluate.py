@@ -20,8 +20,10 @@ import candling
 from candling.data.samples import content_hash, test_samples
 from candling.errors import ImageError, SamplesError
 from candling.pixels.read import read_image, read_mask
+from candling.runtime.learned import without_learned
 from candling.runtime.references import References
 from candling.workflow import words
+from candling.workflow.defect_figures import COVERED_SHARE, PatchCounts, defect_figures, defect_notes
 from candling.workflow.evaluation import Evaluation, Example, LimitLine, Origin, StepTime, Timings
 from candling.workflow.explanation import pairs_of, unlike_places
 from candling.workflow.figures import Resampling, class_results, image_figures, pixel_figures
@@ -82,12 +84,16 @@ def evaluate(
         BundleError: the bundle's remembered pictures are damaged.
     """
     chosen, notes = evaluated_samples(samples)
+    chosen, left_out = without_learned(chosen, inspector.bundle)
+    notes = left_out or notes
     data_hash = content_hash(chosen)  # first: a file that is not there is told before the work, not after
     references = References.load(inspector.bundle) if inspector.engine.has_nearest else None  # likewise
-    found = pass_over(inspector, samples.root, chosen, progress=progress)
+    patches = PatchCounts(wanted=COVERED_SHARE in inspector.engine.score_names)
+    found = pass_over(inspector, samples.root, chosen, progress=progress, see=patches.see)
     resampling = Resampling(np.random.default_rng(seed), rounds, confidence)
     figures, best_severity = image_figures(found.results, found.products, resampling=resampling)
     scale = map_scale(inspector.bundle)
+    defects = defect_figures(found.pixels, patches, resampling=resampling)
     return Evaluation(
         origin=_origin(inspector, samples, data_hash, clock()),
         figures=figures | pixel_figures(found, limit=AUPRO_LIMIT, resampling=resampling),
@@ -98,11 +104,17 @@ def evaluate(
         timings=_timings(found.results),
         examples=_examples(inspector, found, scale, references, most=most_examples),
         scale_bar=draw_scale(scale) if most_examples and inspector.bundle.limits.map_range else None,
-        notes=(*notes, *_limit_notes(inspector.bundle, data_hash, found.results), *found.notes),
+        notes=(
+            *notes,
+            *_limit_notes(inspector.bundle, data_hash, found.results),
+            *found.notes,
+            *defect_notes(defects),
+        ),
         confidence=confidence,
         rounds=rounds,
         seed=seed,
         aupro_limit=AUPRO_LIMIT,
+        defects=defects,
     )
 
 

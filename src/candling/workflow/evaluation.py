@@ -242,6 +242,7 @@ class Evaluation:
         rounds: resamplings behind the intervals of the ranking figures.
         seed: of those.
         aupro_limit: the false-reject rate of pixels up to which AUPRO integrates.
+        defects: figures of the defects themselves as plain JSON values (``defect_figures``); empty without masks.
     """
 
     origin: Origin
@@ -258,6 +259,7 @@ class Evaluation:
     rounds: int = 0
     seed: int = 0
     aupro_limit: float = 0.3
+    defects: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def good(self) -> tuple[ImageResult, ...]:
@@ -353,6 +355,7 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
             "others": "bootstrap over images",
         },
         "aupro_limit": evaluation.aupro_limit,
+        "defects": dict(evaluation.defects),
         "origin": {name: _plain(value) for name, value in vars(evaluation.origin).items()},
     }
 

@@ -65,7 +65,8 @@ def frame_map(
         size: (H, W) of the result; the frame's own by default.
 
     Returns:
-        float32 (H, W) of ``size``, 0 where no patch lies: what was not inspected never looks bad. None without maps.
+        float32 (H, W) of ``size``; where no patch lies, the least value of the maps, at most 0: what was not inspected
+        never looks bad. None without maps.
     """
     target = shape if size is None else size
     down, across = target[0] / shape[0], target[1] / shape[1]
@@ -82,7 +83,12 @@ def frame_map(
             canvas = np.full(target, -np.inf, dtype=np.float32)
         place = canvas[rows, columns]
         np.maximum(place, resize_map(prediction.anomaly_map, (place.shape[0], place.shape[1])), out=place)
-    return None if canvas is None else np.where(np.isneginf(canvas), np.float32(0), canvas)
+    if canvas is None:
+        return None
+    bare = np.isneginf(canvas)
+    if bare.any():
+        canvas[bare] = min(0.0, float(canvas[~bare].min(initial=0.0)))
+    return canvas
 
 
 def frame_reconstruction(

@@ -81,6 +81,7 @@ def pass_over(
     samples: Sequence[Sample],
     *,
     progress: Callable[[int, int], None] | None = None,
+    see: Callable[[FloatArray, NDArray[np.bool_] | None], None] | None = None,
 ) -> Passage:
     """Inspect every image once.
 
@@ -89,6 +90,7 @@ def pass_over(
         root: the data's folder or table: names are told below it.
         samples: the images.
         progress: called with (done, total).
+        see: called with each map and mask that count in pixel figures.
 
     Raises:
         SamplesError: several frames show one product, and an image does not say which acquisition it belongs to.
@@ -106,6 +108,8 @@ def pass_over(
             results.append(_result(acquisition, inspection, root, inspector.limits, has_mask=bool(found)))
             for pair in found:
                 used.append(index)
+                if see is not None:
+                    see(*pair)
                 yield pair
             if progress is not None:
                 progress(index + 1, len(acquisitions))

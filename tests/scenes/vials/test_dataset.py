@@ -11,7 +11,7 @@ import pytest
 
 from candling.data.samples import load_samples
 from candling.errors import OutputExistsError, UsageError
-from candling.scenes.vials import DEFECTS, draw_strip, write_line
+from candling.scenes.vials import DEFECTS, INSPECTED, draw_frame, draw_mask, draw_strip, make_strip, write_line
 from candling.scenes.vials.dataset import COLUMNS, _jobs
 
 SMALL = {
@@ -94,6 +94,22 @@ def test_no_strip_is_in_two_splits(line):
             planned[seed, split] = {job.seed for job in jobs}
             assert len(planned[seed, split]) == len({job.product for job in jobs}) == 600
     assert len(set.union(*planned.values())) == 9 * 600
+
+
+def test_frames_put_together_are_the_colours_of_one_picture(tmp_path):
+    """First, eighth and last frame are red, green and blue; a mask marks the defect wherever one of them shows it."""
+    folder = write_line(tmp_path / "set", **{**SMALL, "kit_good": 0, "kit_defect": 1, "together": True})
+    rows = rows_of(folder)
+    assert [row["split"] for row in rows] == ["train", "calibration", "kit"]
+    shown = rows[-1]
+    picture = cv2.cvtColor(cv2.imread(str(folder / shown["path"]), cv2.IMREAD_UNCHANGED), cv2.COLOR_BGR2RGB)
+    drawn = json.loads((folder / "line.json").read_text(encoding="utf-8"))["strips"][-1]
+    strip = make_strip(drawn["seed"], defect=shown["defect"], contrast=drawn["contrast"])
+    for channel, frame in enumerate(INSPECTED):
+        # the contrast in the file is rounded, which may move a grey value by one
+        assert np.abs(picture[..., channel].astype(int) - draw_frame(strip, 0, frame)).max() <= 1
+    mask = cv2.imread(str(folder / shown["mask"]), cv2.IMREAD_GRAYSCALE)
+    assert np.array_equal(mask, np.maximum.reduce([draw_mask(strip, 0, frame) for frame in INSPECTED]))
 
 
 def test_a_kit_is_mixed():

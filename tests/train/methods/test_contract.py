@@ -24,7 +24,7 @@ from candling.train.progress import Silent
 
 SHAPE = (1, 64, 96)
 COUNT = 6
-RESERVED = {"anomaly_map", "reconstruction", "nearest", "boxes", "labels", "confidences"}
+RESERVED = {"anomaly_map", "reconstruction", "nearest", "cells", "boxes", "labels", "confidences"}
 
 pytestmark = pytest.mark.parametrize("name", method_names())
 
@@ -35,7 +35,8 @@ def build(name: str, *, seed: int = 0, shape: tuple[int, int, int] = SHAPE, prec
     fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     method = build_method(name, {}, Plan(shape, Training(learning_rate=1e-3, weight_decay=1e-5), fabric))
     if isinstance(method, Begins):
-        held_out = Batch(good_images(4, shape, seed=11), torch.arange(4), torch.Generator().manual_seed(98))
+        generator = torch.Generator().manual_seed(98)
+        held_out = Batch(good_images(4, shape, seed=11), torch.arange(4), generator, masks=marks(4, shape))
         method.begin([batch(99, shape)], [held_out], Silent())
     return method
 
@@ -51,10 +52,18 @@ def good_images(count: int = COUNT, shape: tuple[int, int, int] = SHAPE, seed: i
     return (0.2 + 0.6 * disc + noise).clamp(0, 1)
 
 
+def marks(count: int, shape: tuple[int, int, int] = SHAPE) -> torch.Tensor:
+    """Call the middle of every second image a defect, for methods that learn that."""
+    masks = torch.zeros((count, *shape[1:]), dtype=torch.bool)
+    masks[::2, 12:52, 30:70] = True
+    return masks
+
+
 def batch(step: int = 0, shape: tuple[int, int, int] = SHAPE) -> Batch:
     """A batch as the loop makes it: generator and global generator seeded by the step."""
     torch.manual_seed(1000 + step)
-    return Batch(good_images(shape=shape), torch.arange(COUNT), torch.Generator().manual_seed(2000 + step))
+    generator = torch.Generator().manual_seed(2000 + step)
+    return Batch(good_images(shape=shape), torch.arange(COUNT), generator, masks=marks(COUNT, shape))
 
 
 def updates(method: Method, steps: range, shape: tuple[int, int, int] = SHAPE) -> list[dict[str, float]]:

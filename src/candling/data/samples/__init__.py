@@ -8,9 +8,11 @@ from candling.data.samples.split import (
     TESTED,
     content_hash,
     split_hold_out,
+    split_test,
     test_samples,
     training_samples,
 )
+from candling.data.samples.table import table_of
 
 __all__ = [
     "GOOD",
@@ -27,6 +29,8 @@ __all__ = [
     "natural_key",
     "product_of",
     "split_hold_out",
+    "split_test",
+    "table_of",
     "test_samples",
     "training_samples",
 ]

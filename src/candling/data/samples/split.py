@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from candling.data.samples.sample import natural_key
+from candling.data.samples.sample import SampleSet, natural_key
 from candling.errors import SamplesError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from candling.data.samples.sample import Sample, SampleSet
+    from candling.data.samples.sample import Sample
 
-__all__ = ["RESERVED", "TESTED", "content_hash", "split_hold_out", "test_samples", "training_samples"]
+__all__ = ["RESERVED", "TESTED", "content_hash", "split_hold_out", "split_test", "test_samples", "training_samples"]
 
 
 TESTED: Final = frozenset({"test", "kit"})
@@ -75,6 +76,23 @@ def split_hold_out(
     held = set(_fill(shuffled, target=max(1, round(share * len(ordered))), total=len(ordered)))
     fit = tuple(sample for index, sample in enumerate(ordered) if index not in held)
     return fit, tuple(sample for index, sample in enumerate(ordered) if index in held)
+
+
+def split_test(samples: SampleSet, share: float, *, seed: int) -> SampleSet:
+    """Split a set into training and test: all images of one product on one side, whatever the set said of splits.
+
+    Good images of products for training are in split ``train``, all images of products for testing in ``test``;
+    defects of products for training are left out.
+
+    Raises:
+        SamplesError: as :func:`split_hold_out`, or no good image is left to train on.
+    """
+    fit, tested = split_hold_out(samples.samples, share, seed=seed)
+    train = [replace(sample, split="train") for sample in fit if sample.is_good]
+    if not train:
+        raise SamplesError(f"{samples.root}: no good image is left to train on; lower the share to test on")
+    test = [replace(sample, split="test") for sample in tested]
+    return SampleSet(samples.root, samples.layout, (*train, *test))
 
 
 def _fill(groups: list[list[int]], *, target: int, total: int) -> list[int]:

@@ -19,10 +19,10 @@ from candling.data.samples.sample import GOOD, GOOD_NAMES, Place, Sample, produc
 from candling.errors import MissingExtraError, SamplesError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-__all__ = ["TABLE_FILE", "TABLE_SUFFIXES", "read_manifest", "read_rows", "read_table"]
+__all__ = ["TABLE_FILE", "TABLE_SUFFIXES", "read_manifest", "read_rows", "read_table", "table_of"]
 
 TABLE_FILE = "samples.csv"
 """The table that a folder may hold: it says what the images are, whatever their folders are called."""
@@ -56,6 +56,30 @@ def read_table(path: Path) -> list[Sample]:
     _refuse_missing(path, samples)
     _refuse_repeats(path, samples)
     return samples
+
+
+def table_of(samples: Iterable[Sample]) -> str:
+    """Write samples as a table that :func:`read_table` reads, with absolute paths; empty columns are left out."""
+    rows = [
+        {
+            "path": str(sample.path.resolve()),
+            "label": sample.label,
+            "split": sample.split,
+            "product": sample.product,
+            "region": sample.region,
+            "mask": None if sample.mask is None else str(sample.mask.resolve()),
+            "run": sample.run,
+            "frame": sample.frame,
+            "severity": sample.severity,
+        }
+        for sample in samples
+    ]
+    columns = [name for name in rows[0] if any(row[name] for row in rows)] if rows else []
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
 
 
 def read_manifest(root: Path) -> dict[tuple[str, ...], str]:

@@ -18,6 +18,7 @@ import candling
 from candling.disk import replaced_folder
 from candling.errors import BundleError, UsageError
 from candling.runtime.bundle.folder import LIMITS, MANIFEST, Bundle, load_bundle, to_json
+from candling.runtime.bundle.meaning import bound
 from candling.runtime.bundle.shapes import LimitChange, LimitsFile, ManifestFile
 
 if TYPE_CHECKING:
@@ -42,12 +43,14 @@ def replace_limits(bundle: Bundle, limits: LimitsFile, *, reason: str, by: str, 
 
     Raises:
         UsageError: no reason, nobody responsible, no limits, or a time without a zone.
-        BundleError: the bundle on disk is damaged, or not the one that was loaded.
+        BundleError: the bundle on disk is damaged, or not the one that was loaded; or a limit was chosen for a score of
+            another meaning.
         DiskError: writing failed; the old bundle is still there.
     """
     when = datetime.now(UTC) if at is None else at
     if not reason.strip() or not by.strip() or not limits.entries or when.tzinfo is None:
         raise UsageError(f"{bundle.path}: a change of limits needs limits, a reason, a name and a time with a zone")
+    limits = bound(limits, bundle.card, where=bundle.path)
     change = LimitChange(
         at=when.astimezone(UTC),
         reason=reason.strip(),

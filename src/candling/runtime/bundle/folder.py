@@ -31,6 +31,7 @@ import candling
 from candling.disk import replaced_folder
 from candling.errors import BundleError, EngineError, RecipeError, UsageError
 from candling.recipe import Recipe, dump_recipe, explain, parse_recipe
+from candling.runtime.bundle.meaning import bound, check_meaning
 from candling.runtime.bundle.shapes import FORMAT, Card, LimitsFile, Manifest, ManifestFile
 from candling.runtime.onnx_guard import MAX_GRAPH_BYTES, check_graph_bytes
 
@@ -133,6 +134,7 @@ def save_bundle(
     if not recipe.prepare.resolved:
         raise UsageError(f'{folder}: the recipe still holds an "auto" under [prepare]; a bundle needs it decided')
     check_graph_bytes(graph, where=GRAPH)
+    limits = bound(limits, card, where=folder)
     files = {GRAPH: graph, RECIPE: dump_recipe(recipe).encode(), LIMITS: to_json(limits), CARD: to_json(card)}
     for name, data in (extra or {}).items():
         if name in files or name == MANIFEST or not _NAME.fullmatch(name):
@@ -188,11 +190,13 @@ def load_bundle(folder: Path | str) -> Bundle:
         check_graph_bytes(contents[GRAPH], where=str(path / GRAPH))
     except EngineError as error:
         raise BundleError(str(error)) from error
+    limits, card = _parse(LimitsFile, contents[LIMITS], path / LIMITS), _parse(Card, contents[CARD], path / CARD)
+    check_meaning(limits, card, where=path / LIMITS)
     return Bundle(
         path=path,
         recipe=_parse_recipe(contents[RECIPE], path / RECIPE),
-        limits=_parse(LimitsFile, contents[LIMITS], path / LIMITS),
-        card=_parse(Card, contents[CARD], path / CARD),
+        limits=limits,
+        card=card,
         manifest=manifest,
         sha256=hashlib.sha256(raw).hexdigest(),
     )

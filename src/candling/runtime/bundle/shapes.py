@@ -93,6 +93,7 @@ class LimitEntry(_Shape):
         data: SHA-256 of the images it was chosen from; None for a limit set by hand.
         note: what to know before trusting it.
         level: what the goal's number and the samples were counted in: patches, strips, or products by their runs.
+        meaning: what the score depends on beyond the image, as on the card; None where it depends on nothing else.
         chosen_at: when, UTC.
     """
 
@@ -113,6 +114,7 @@ class LimitEntry(_Shape):
     data: str | None = Field(default=None, pattern=SHA256)
     note: str = ""
     level: Literal["patch", "strip", "run"] = "patch"
+    meaning: str | None = None
     chosen_at: AwareDatetime
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from candling.errors import EngineError
-from candling.runtime.contract import BOXES, MAP, NEAREST, RECONSTRUCTION, check_contract
+from candling.runtime.contract import BOXES, CELLS, MAP, NEAREST, RECONSTRUCTION, check_contract
 from candling.runtime.engine.on_onnxruntime import OnnxRuntime
 from candling.runtime.engine.on_openvino import OpenVino
 from candling.runtime.engine.order import EngineName, Order, Precision, first_line
@@ -42,6 +42,7 @@ class Outputs:
         anomaly_map: float32 (N, H, W), larger is worse; None when the graph has none or it was not asked for.
         reconstruction: float32 (N, C, H, W) in [0, 1]; None likewise.
         nearest: int64 (N, h, w), the remembered good cell each cell resembles most, -1 where unknown; None likewise.
+        cells: float32 (N, 3, H, W), background, inside and rim of cells, as in ``pixels.instances``; None likewise.
         boxes: float32 (N, K, 4); None when the graph has none.
         labels: int64 (N, K); None when the graph has none.
         confidences: float32 (N, K), 0 is padding; None when the graph has none.
@@ -51,6 +52,7 @@ class Outputs:
     anomaly_map: FloatArray | None = None
     reconstruction: FloatArray | None = None
     nearest: NDArray[np.int64] | None = None
+    cells: FloatArray | None = None
     boxes: FloatArray | None = None
     labels: NDArray[np.int64] | None = None
     confidences: FloatArray | None = None
@@ -133,6 +135,7 @@ class Engine:
         has_map: whether the graph gives an anomaly map.
         has_reconstruction: whether it gives a reconstruction.
         has_nearest: whether it names the remembered good cells nearest to the image's.
+        has_cells: whether it tells the insides and rims of cells from background.
     """
 
     def __init__(
@@ -154,6 +157,7 @@ class Engine:
         self.has_map: Final = MAP in contract.outputs
         self.has_reconstruction: Final = RECONSTRUCTION in contract.outputs
         self.has_nearest: Final = NEAREST in contract.outputs
+        self.has_cells: Final = CELLS in contract.outputs
         self._where = order.where
         self._outputs = contract.outputs
         self._chunk = contract.batch or order.chunk
@@ -259,7 +263,7 @@ class Engine:
         return answers
 
     def _name(self, columns: Mapping[str, NDArray[Any]]) -> Outputs:
-        parts = {name: columns.get(name) for name in (MAP, RECONSTRUCTION, NEAREST, *BOXES)}
+        parts = {name: columns.get(name) for name in (MAP, RECONSTRUCTION, NEAREST, CELLS, *BOXES)}
         return Outputs({name: columns[name] for name in self.score_names}, **parts)
 
 

@@ -2,6 +2,8 @@
 
 Strips of different splits have different seeds, each from its own range: no strip is in two splits. Calibration and kit
 hold the inspected frames only; training holds the frames asked for and, since they serve training alone, rank frames.
+Put together, the three inspected frames of a run are red, green and blue of one picture: what stays is grey, what moves
+is coloured.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -60,6 +62,7 @@ _RANGE = 100_000
 
 _CHOICE_WORD = 9
 _RANKS = ("darkest", "lightest")
+_TOGETHER = "together"
 _FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY)
 """Noise cannot be packed tighter by searching for repetitions: half the time, and smaller files."""
 
@@ -76,10 +79,11 @@ class _Job:
     runs: int
     frames: tuple[int, ...]
     ranks: bool
+    together: bool
 
     @property
     def pictures(self) -> int:
-        return self.runs * (len(self.frames) + len(_RANKS) * self.ranks)
+        return self.runs * (1 if self.together else len(self.frames) + len(_RANKS) * self.ranks)
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ def write_line(
     calibration_runs: int = 3,
     frames: Sequence[int] = (0, 5, 10, 15),
     ranks: bool = True,
+    together: bool = False,
     contrast: float | tuple[float, float] = (0.3, 1.0),
     workers: int = 1,
     overwrite: bool = False,
@@ -112,9 +117,9 @@ def write_line(
 ) -> Path:
     """Draw a line into ``train``, ``calibration``, ``kit`` and ``masks``, with ``samples.csv`` and ``line.json``.
 
-    The picture of a frame is ``<split>/<product>/run<run>_<frame>.png``, 1024 x 1280 px, grey, 8 bits. Kinds of
-    defects take turns; good and defective strips of the kit follow each other in random order. The result depends on
-    all numbers but ``workers``; the folder appears when it is complete.
+    The picture of a frame is ``<split>/<product>/run<run>_<frame>.png``, 1024 x 1280 px, grey, 8 bits, or
+    ``run<run>_together.png`` in colour. Kinds of defects take turns; good and defective strips of the kit follow each
+    other in random order. The result depends on all numbers but ``workers``; the folder appears when it is complete.
 
     Args:
         folder: where to.
@@ -129,6 +134,8 @@ def write_line(
         calibration_runs: the same for calibration.
         frames: which of a run's 16 frames training gets.
         ranks: whether training also gets the darkest and the lightest grey over the 16 frames of each run.
+        together: write one picture a run in every split, its red, green and blue the three inspected frames; then
+            ``frames`` and ``ranks`` choose nothing. A mask marks where the defect is in any of them.
         contrast: of every defect, or the bounds between which each strip's is drawn, equally often per factor.
         workers: processes that draw; results are the same with any number.
         overwrite: whether a folder that is there may be replaced.
@@ -145,9 +152,11 @@ def write_line(
     counts = (train_strips, calibration_strips, calibration_defects, kit_good, kit_defect)
     _refuse(seed, counts, (runs, train_runs, calibration_runs), frames, contrast, workers)
     bounds = contrast if isinstance(contrast, tuple) else (contrast, contrast)
-    jobs = _jobs(seed, "train", train_strips, 0, train_runs, tuple(sorted(set(frames))), bounds, ranks=ranks)
+    learned = INSPECTED if together else tuple(sorted(set(frames)))
+    jobs = _jobs(seed, "train", train_strips, 0, train_runs, learned, bounds, ranks=ranks and not together)
     jobs += _jobs(seed, "calibration", calibration_strips, calibration_defects, calibration_runs, INSPECTED, bounds)
     jobs += _jobs(seed, "kit", kit_good, kit_defect, runs, INSPECTED, bounds)
+    jobs = [replace(job, together=together) for job in jobs]
     total, pictures, done = sum(job.pictures for job in jobs), 0, []
     with replaced_folder(folder, overwrite=overwrite) as fresh:
         with _spread(partial(_write_strip, fresh), jobs, workers) as results:
@@ -209,7 +218,7 @@ def _jobs(
         kind = kinds[index]
         contrast = bounds[0] * (bounds[1] / bounds[0]) ** float(shares[index]) if kind and bounds[0] > 0 else 0.0
         product = f"S{number + 1}{place + 1:05d}"
-        jobs.append(_Job(product, split, first + place, kind, contrast, runs, frames, ranks))
+        jobs.append(_Job(product, split, first + place, kind, contrast, runs, frames, ranks, together=False))
     return jobs
 
 
@@ -236,23 +245,31 @@ def _write_strip(folder: Path, job: _Job) -> _Done:
     strip = make_strip(job.seed, defect=job.defect, contrast=job.contrast)
     rows = []
     for run in range(job.runs):
-        stack = {frame: draw_frame(strip, run, frame) for frame in (range(RUN_FRAMES) if job.ranks else job.frames)}
-        pictures = {f"{frame:02d}": stack[frame] for frame in job.frames}
-        if job.ranks:
-            pictures |= dict(zip(_RANKS, rank_frames(np.stack(list(stack.values()))), strict=True))
-        for name, picture in pictures.items():
+        for name, picture in _pictures(job, strip, run).items():
             path = f"{job.split}/{job.product}/run{run:02d}_{name}.png"
             _write(folder / path, picture)
             mask = ""
             if strip.defect is not None:
                 mask = f"masks/{job.product}/run{run:02d}_{name}_mask.png"
-                _write(folder / mask, draw_mask(strip, run, int(name)))
+                shown = job.frames if job.together else (int(name),)
+                _write(folder / mask, np.maximum.reduce([draw_mask(strip, run, frame) for frame in shown]))
             rows.append(_row(job, strip, path, run, name, mask))
     return _Done(job.pictures, tuple(rows), _strip_record(job, strip))
 
 
+def _pictures(job: _Job, strip: Strip, run: int) -> dict[str, NDArray[np.uint8]]:
+    """Draw what is written of one run, by the name of each frame."""
+    stack = {frame: draw_frame(strip, run, frame) for frame in (range(RUN_FRAMES) if job.ranks else job.frames)}
+    if job.together:
+        return {_TOGETHER: np.dstack([stack[frame] for frame in reversed(job.frames)])}  # OpenCV writes blue first
+    pictures = {f"{frame:02d}": stack[frame] for frame in job.frames}
+    if job.ranks:
+        pictures |= dict(zip(_RANKS, rank_frames(np.stack(list(stack.values()))), strict=True))
+    return pictures
+
+
 def _row(job: _Job, strip: Strip, path: str, run: int, name: str, mask: str) -> tuple[str, ...]:
-    frame = name if name in _RANKS else str(int(name))
+    frame = name if name in _RANKS else "0" if name == _TOGETHER else str(int(name))
     head = (path, job.defect or "good", job.split, job.product, str(run), frame)
     if strip.defect is None:
         return (*head, *[""] * 6)

@@ -1,29 +1,17 @@
-"""The recipe's shape: everything chosen for one product, as TOML that never executes; knows no method's own options.
-
-A recipe opens with its ``[story]``, then says how pixels are prepared, which method learns, how it is trained and how
-limits are chosen. Unknown keys, wrong types and impossible values are refused with the key's path and, where a key is
-misspelt, the nearest spelling. The options of a method (``[method]`` besides ``name``) are checked by the method's own
-file when training starts; here they are plain TOML values.
-"""
+"""The shape of a recipe, part by part; knows no file and no text."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from candling.errors import RecipeError
 from candling.pixels.tiling import hull, uncovered
 from candling.types import Box, Region
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
 __all__ = [
+    "FrameSize",
     "Level",
     "Limits",
     "MethodChoice",
@@ -33,18 +21,10 @@ __all__ = [
     "Story",
     "Strip",
     "Training",
-    "dump_recipe",
-    "explain",
-    "load_recipe",
-    "parse_recipe",
-    "shipped_recipes",
 ]
 
 Level = Literal["patch", "strip", "run"]
 """What the number of a limit's goal is counted in."""
-
-SHIPPED = Path(__file__).parent / "recipes"
-"""Where the recipes that come with candling lie."""
 
 
 class _Shape(BaseModel):
@@ -83,6 +63,11 @@ class Prepare(_Shape):
         align: what is undone before anything else sees a patch: "shift", a product that lies elsewhere; "turn", also
             one that is turned; "auto" takes what clearly brings good images closer to one another, without pushing
             their edges out of the frame (decided when training starts).
+        crop: "auto" cuts every frame to the product where good images show it in front of a quiet background (decided
+            when training starts; it becomes a region and the size of a frame).
+        histogram: what whole frames are matched to: "global", one typical good image; "selective", one for each of
+            three contrast groups, found among the good images or named in the data set's contrast.csv.
+        histogram_gain: matching enlarges no difference of grey levels by more; noise and blurred rings stay dim.
     """
 
     channels: Literal[1, 3, "auto"] = "auto"
@@ -93,6 +78,9 @@ class Prepare(_Shape):
     multiple: int = Field(default=32, ge=1, le=256)
     white: int | None = Field(default=None, ge=1, le=65535)
     align: Literal["none", "shift", "turn", "auto"] = "none"
+    crop: Literal["none", "auto"] = "none"
+    histogram: Literal["none", "global", "selective"] = "none"
+    histogram_gain: float = Field(default=4.0, gt=0, le=1000)
 
     @model_validator(mode="after")
     def _sizes_are_usable(self) -> Prepare:
@@ -105,7 +93,7 @@ class Prepare(_Shape):
     @property
     def resolved(self) -> bool:
         """True when no "auto" is left, as in every bundle."""
-        return "auto" not in (self.channels, self.height, self.width, self.align)
+        return "auto" not in (self.channels, self.height, self.width, self.align, self.crop)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -117,6 +105,13 @@ class Prepare(_Shape):
         if self.channels == "auto" or self.height == "auto" or self.width == "auto":
             raise RecipeError('prepare: channels, height or width is still "auto"; training decides it')
         return self.channels, self.height, self.width
+
+
+class FrameSize(_Shape):
+    """The size every frame must have, because the regions are counted in its pixels."""
+
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
 
 
 class RegionChoice(_Shape):
@@ -229,6 +224,8 @@ class Limits(_Shape):
         grey: width of the grey zone above the limit, as a share of the way from the typical good score to the limit.
         level: what the goal's number is counted in: patches of a strip, strips (one acquisition each), or products
             classified by their runs. A product that is no strip has one patch a region and knows "patch" alone.
+        together: the limits of a product that is no strip are moved together until the product meets the goal, which
+            any of them may reject; False chooses each by itself, for its share of a false-reject target.
     """
 
     scores: tuple[str, ...] = Field(min_length=1, strict=False)
@@ -237,6 +234,7 @@ class Limits(_Shape):
     confidence: float = Field(default=0.95, gt=0, lt=1)
     grey: float = Field(default=0.0, ge=0)
     level: Level = "patch"
+    together: bool = False
 
 
 class Recipe(_Shape):
@@ -245,6 +243,7 @@ class Recipe(_Shape):
     story: Story
     prepare: Prepare = Prepare()
     regions: tuple[RegionChoice, ...] = Field(default=(), strict=False)
+    frame: FrameSize | None = None
     strip: Strip | None = None
     method: MethodChoice
     training: Training = Training()
@@ -309,88 +308,3 @@ def _moved(region: Region, vial: int, pitch_px: int) -> Region:
     assert region.box is not None  # a strip has named regions only
     box = region.box
     return Region(region.name, Box(box.top, box.left + (vial - 1) * pitch_px, box.height, box.width), vial)
-
-
-def shipped_recipes() -> dict[str, Path]:
-    """Name the recipes that come with candling, with their files."""
-    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
-
-
-def load_recipe(name_or_path: str | Path) -> Recipe:
-    """Load a recipe from a TOML file, or a shipped one by its name.
-
-    Raises:
-        RecipeError: no such file or shipped name, no valid TOML, or a key that is unknown, missing or of a wrong type.
-    """
-    path = Path(name_or_path)
-    shipped = shipped_recipes()
-    if not path.is_file() and str(name_or_path) in shipped:
-        path = shipped[str(name_or_path)]
-    if not path.is_file():
-        near = difflib.get_close_matches(path.stem, shipped, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise RecipeError(f"no recipe {str(name_or_path)!r}; {hint}shipped are: {', '.join(shipped)}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as text ({error})") from error
-    return parse_recipe(text, where=str(path))
-
-
-def parse_recipe(text: str, *, where: str) -> Recipe:
-    """Check TOML text against the recipe's shape; ``where`` opens each message.
-
-    Raises:
-        RecipeError: as :func:`load_recipe`.
-    """
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{where}: not valid TOML: {error}") from error
-    try:
-        return Recipe.model_validate(data)
-    except ValidationError as error:
-        raise RecipeError(f"{where}: {explain(error, Recipe)}") from error
-
-
-def dump_recipe(recipe: Recipe) -> str:
-    """Write a recipe as TOML; :func:`parse_recipe` of the text gives an equal recipe."""
-    data = recipe.model_dump(mode="json", exclude_none=True)
-    if not data["regions"]:
-        del data["regions"]
-    return tomli_w.dumps(data)
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in one sentence what pydantic found: key paths, the nearest spelling, the expected type.
-
-    Works for any pydantic model, a method's options among them.
-    """
-    return "; ".join(_sentence(item, model) for item in error.errors()[:5])
-
-
-def _sentence(item: Mapping[str, Any], model: type[BaseModel]) -> str:
-    steps = [step for step in item["loc"] if not str(step).startswith(("literal[", "int", "float"))]
-    path = ".".join(str(step) for step in steps) or "recipe"
-    if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(steps[-1]), _keys_at(model, steps[:-1]), n=1, cutoff=0.5)
-        known = ", ".join(sorted(_keys_at(model, steps[:-1])))
-        return f"{path}: unknown key; " + (f"did you mean {near[0]!r}?" if near else f"known here are: {known}")
-    if item["type"] == "missing":
-        return f"{path}: missing; add it"
-    message = str(item["msg"]).removeprefix("Value error, ")
-    shown = "" if isinstance(item["input"], dict) else f" (it is {item['input']!r})"
-    return f"{path}: {message[:1].lower()}{message[1:]}{shown}"
-
-
-def _keys_at(model: type[BaseModel], steps: Iterable[str | int]) -> list[str]:
-    for step in steps:
-        if isinstance(step, int):
-            continue
-        annotation = model.model_fields[step].annotation if step in model.model_fields else None
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        inner = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not inner:
-            return []
-        model = inner[0]
-    return list(model.model_fields)

@@ -1,0 +1,84 @@
+"""The tables of the vial line: methods side by side on one kit, what each finds; made from results alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detector_tables import LATER, foot, newest
+
+__all__ = ["vials", "vials_by_contrast", "vials_by_defect"]
+
+Results = dict[str, Any]
+Runs = list[dict[str, Any]]
+
+SHOWN = {
+    "drae": "`vials`: DRAE",
+    "grd_net": "GRD-Net",
+    "memory_unet": "`vials_together`: memory and U-Net",
+    "autoencoder": "network of `capsules`",
+}
+PUBLISHED = ("0.9467 or 0.9694", "0.9694 or 0.9467", "0.9599 or 0.9676", "0.9676 or 0.9599")
+"""Ferrari et al. 2024, tables 2 and 3; which class they call by which name is not clear, so both readings stand."""
+
+
+def vials(results: Results) -> str:
+    """Every method on the kit: single runs by limits for strips, and the rule of runs by limits for runs."""
+    found = _newest(results)
+    if not found:
+        return LATER
+    columns = ("good accepted, a run", "defects rejected, a run", "good accepted by runs", "defects rejected by runs")
+    lines = [f"| recipe | minutes | limits for | {' | '.join(columns)} |", "|---|---|---|---|---|---|---|"]
+    for run in found:
+        shown, minutes = SHOWN[run["method"]], f"{run['minutes']:.0f}"
+        cells = [*_both(run["strips"]), *_both(run)]
+        lines.append(f"| {shown} | {minutes} | strips | {' | '.join(cells)} |")
+        if run.get("for_runs"):
+            cells = [*_both(run["for_runs"]["strips"]), *_both(run["for_runs"])]
+            lines.append(f"| {shown} | | runs | {' | '.join(cells)} |")
+    lines.append(f"| *published, on real vials* | | | {' | '.join(PUBLISHED)} |")
+    return "\n".join(lines) + "\n\n" + _kit(found[-1]) + foot(results["vials"])
+
+
+def vials_by_defect(results: Results) -> str:
+    """Count the defects of each kind that the rule of runs rejects."""
+    return _grouped(results, "by_defect", "defect")
+
+
+def vials_by_contrast(results: Results) -> str:
+    """Count the defects of each contrast that the rule of runs rejects."""
+    return _grouped(results, "by_contrast", "contrast")
+
+
+def _grouped(results: Results, key: str, head: str) -> str:
+    found = _newest(results)
+    if not found:
+        return LATER
+    names = sorted({name for run in found for name in run[key]})
+    lines = [f"| {head} | {' | '.join(SHOWN[run['method']] for run in found)} |", "|---|" + "---|" * len(found)]
+    for name in names:
+        cells = [" of ".join(map(str, run[key][name])) if name in run[key] else "" for run in found]
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _newest(results: Results) -> Runs:
+    """Give one run a method, the last of the longest training."""
+    if "vials" not in results:
+        return []
+    groups = newest(results["vials"]["figures"]["runs"], ("method",))
+    chosen = {key[0]: max(of, key=lambda run: run["minutes_budget"]) for key, of in groups.items()}
+    return [chosen[name] for name in SHOWN if name in chosen]
+
+
+def _both(figures: dict[str, Any]) -> list[str]:
+    values = (figures[name] for name in ("good_accepted", "defects_rejected"))
+    return [f"{value['value'] if isinstance(value, dict) else value:.4f}" for value in values]
+
+
+def _kit(run: dict[str, Any]) -> str:
+    line = run["line"]
+    low, high = line["contrast"]
+    return (
+        f"Kit: {line['kit_good']} good and {line['kit_defect']} defective strips, {line['runs']} runs each, contrast "
+        f"{low:g} to {high:g}; {line['train_strips']} strips to learn from, {line['calibration_strips']} for limits.\n"
+    )

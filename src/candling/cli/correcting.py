@@ -1,0 +1,105 @@
+"""The commands around a person's corrections: prelabel and import; the work is done in the rooms below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from candling.cli.counting import LAYOUTS
+from candling.cli.frame import ENGINES, BundlePath, EngineName, Json, Overwrite, Threads, app, known
+
+__all__ = ["import_reviewed", "prelabel"]
+
+
+@app.command()
+def prelabel(
+    bundle: BundlePath,
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders or quoted patterns.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the annotations and 8-bit pictures.")],
+    layout: Annotated[str, typer.Option("--layout", help="One of " + ", ".join(LAYOUTS) + ".")] = "voc",
+    engine: EngineName = "auto",
+    threads: Threads = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> int:
+    """Draw the cells for a person to correct.
+
+    Writes the cells a counter finds as annotations, each with its score, its source and "unreviewed", and beside them
+    every picture in 8 bits: LabelImg, CVAT and Label Studio open both. Give what comes back to import.
+
+    Examples:
+
+      candling prelabel nuclei.bundle new/ --out to_correct
+
+      candling prelabel nuclei.bundle new/ --out to_correct --layout coco
+    """
+    from candling.cli.output import bar, remark, say, show_json
+    from candling.cli.pictures import find_pictures
+    from candling.runtime.bundle import load_bundle
+    from candling.runtime.cells import CellCounter
+    from candling.workflow.cell_results import annotations_path
+    from candling.workflow.prelabelling import prelabel_files
+
+    known("engine", engine, ENGINES)
+    known("layout", layout, LAYOUTS)
+    opened = load_bundle(bundle)
+    counter = CellCounter.load(opened, engine=engine, threads=threads)  # type: ignore[arg-type]
+    with bar("drawing", quiet=json) as progress:
+        counted, problems = prelabel_files(
+            counter,
+            find_pictures(paths),
+            out,
+            source=f"{opened.card.name} {opened.sha256[:12]}",
+            layout=layout,  # type: ignore[arg-type]
+            overwrite=overwrite,
+            progress=progress,
+        )
+    cells, where = sum(len(one.found) for one in counted), annotations_path(out, layout)  # type: ignore[arg-type]
+    if json:
+        show_json({"images": len(counted), "cells": cells, "annotations": str(where), "problems": list(problems)})
+        return 0
+    for problem in problems:
+        remark(f"left out: {problem}")
+    say(f"{cells} cells in {len(counted)} pictures: {where}, {out / 'images'}")
+    return 0
+
+
+@app.command("import")
+def import_reviewed(
+    predicted: Annotated[Path, typer.Argument(metavar="PREDICTED", help="The annotations that prelabel wrote.")],
+    corrected: Annotated[Path, typer.Argument(metavar="CORRECTED", help="What came back, any layout.")],
+    out: Annotated[Path, typer.Option("--out", help="The annotations to write, a file or a folder.")],
+    layout: Annotated[str, typer.Option("--layout", help="One of " + ", ".join(LAYOUTS) + ".")] = "csv",
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> int:
+    """Take a person's corrections back.
+
+    Holds what came back against what went out: boxes that stayed are reviewed, those that were moved or added are the
+    person's, those that are gone are kept as rejected. Says how much labour was saved.
+
+    Examples:
+
+      candling import to_correct/voc corrected/ --out reviewed.csv
+    """
+    from candling.cli.output import remark, say, show_json
+    from candling.workflow.prelabelling import import_corrections
+
+    known("layout", layout, LAYOUTS)
+    imported = import_corrections(predicted, corrected, out, layout=layout, overwrite=overwrite)  # type: ignore[arg-type]
+    if json:
+        show_json({"annotations": str(out), **imported.as_json()})
+        return 0
+    labour = imported.labour
+    for problem in imported.problems:
+        remark(problem)
+    saved = "" if labour.saved is None else f"; {100 * labour.saved:.0f} % of the true boxes needed no hand"
+    say(
+        f"{out}: {labour.images} pictures came back, {labour.kept} boxes kept, {labour.moved} moved, {labour.renamed} "
+        f"renamed, {labour.added} added, {labour.removed} removed{saved}"
+    )
+    if imported.unreviewed:
+        remark(f"{imported.unreviewed} boxes of pictures that did not come back are still unreviewed")
+    return 0

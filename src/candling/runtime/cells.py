@@ -1,0 +1,257 @@
+"""Frames to cells: a graph that tells insides from rims, run over a frame of any size, and every cell once.
+
+A frame is cut into tiles as large as the graph's input, and what the graph says of each is put together: of a tile only
+what lies ``reach_px`` inside is taken, so the whole says what a graph of the frame's size would. A very large frame is
+gone through in blocks, whose cells follow the seam rule of ``pixels.boxes``: memory does not grow with the frame but
+for two bytes a pixel. Knows no method, and judges nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final, Self, cast
+
+import cv2
+import numpy as np
+
+from candling.errors import BundleError, ImageError
+from candling.pixels.boxes import BoxSet, lay_tiles, merge_tiles
+from candling.pixels.instances import BACKGROUND, boxes_of_instances, number_instances
+from candling.pixels.prepare import scale, shape_frame
+from candling.runtime.bundle import Bundle, load_bundle
+from candling.runtime.engine import Engine, EngineName, open_engine
+from candling.runtime.frames import check_frame
+from candling.runtime.matching import load_matcher
+from candling.runtime.tiles import spans
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from candling.pixels.histogram import Contrast, Matcher
+    from candling.recipe import Recipe
+    from candling.types import FloatArray, Frame
+
+__all__ = ["COUNTING", "CellCounter", "Counting", "SeenCells", "decode_counting", "encode_counting", "is_counter"]
+
+COUNTING: Final = "counting.json"
+"""What the file is called in a bundle."""
+
+BLOCK_PX: Final = 2048
+"""Side of the blocks that a larger frame is gone through in."""
+
+_OVERLAP_PX: Final = 256
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How cells are made from what a graph says, and which of them count.
+
+    Attributes:
+        scores: the least score of a counted cell, by class; these are the classes, in order.
+        border_px: width of the rims the graph learned.
+        least_px: a smaller object is debris.
+        reach_px: how far from a pixel lies what its values are computed from.
+        step_px: tiles that begin at multiples of this are seen alike.
+    """
+
+    scores: Mapping[str, float]
+    border_px: int
+    least_px: int
+    reach_px: int
+    step_px: int
+
+
+@dataclass(frozen=True)
+class SeenCells:
+    """What was seen in one frame, before anything is left out for its score.
+
+    Attributes:
+        found: every cell; its score is the mean probability of its pixels to be no background.
+        areas_px: int64 (N,), their pixels.
+        covered: uint8 (H, W), 0 background, 255 where any cell lies.
+        contrast: the group the frame was matched with; None where nothing is matched.
+    """
+
+    found: BoxSet
+    areas_px: NDArray[np.int64]
+    covered: NDArray[np.uint8]
+    contrast: Contrast | None = None
+
+
+def encode_counting(counting: Counting) -> bytes:
+    """Pack; the same facts give the same bytes."""
+    return (json.dumps(asdict(counting), indent=2) + "\n").encode()
+
+
+def decode_counting(data: bytes, *, where: str) -> Counting:
+    """Unpack what :func:`encode_counting` packed.
+
+    Raises:
+        BundleError: it was not packed so.
+    """
+    try:
+        facts = json.loads(data)
+        scores = {str(name): float(score) for name, score in facts["scores"].items()}
+        sizes = {name: int(facts[name]) for name in ("border_px", "least_px", "reach_px", "step_px")}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        raise BundleError(f"{where}: does not say how cells are counted ({error}); train again") from error
+    usable = scores and all(0.0 <= score <= 1.0 for score in scores.values())
+    if not usable or sizes["border_px"] < 1 or sizes["step_px"] < 1 or min(sizes.values()) < 0:
+        raise BundleError(f"{where}: holds impossible sizes or scores; train again")
+    return Counting(scores, **sizes)
+
+
+def is_counter(bundle: Bundle) -> bool:
+    """Tell whether a bundle counts cells."""
+    return COUNTING in bundle.manifest.files
+
+
+class CellCounter:
+    """Finds the cells of frames.
+
+    Attributes:
+        recipe: resolved; says how pixels are prepared.
+        engine: the graph, opened.
+        counting: how its answers become cells.
+    """
+
+    def __init__(self, recipe: Recipe, engine: Engine, counting: Counting, matcher: Matcher | None = None) -> None:
+        if not engine.has_cells:
+            raise BundleError("the graph does not tell cells from background, so nothing can be counted; train again")
+        if engine.input_shape != recipe.prepare.shape:
+            raise BundleError(
+                f"the graph takes images of {engine.input_shape} and the recipe prepares {recipe.prepare.shape}; "
+                "they are not of one training"
+            )
+        self.recipe: Final = recipe
+        self.engine: Final = engine
+        self.counting: Final = counting
+        self._matcher: Final = matcher
+        _, height, width = engine.input_shape
+        step = counting.step_px
+        # a tile must give something: where its input is small, less than the whole reach is kept away from its edge
+        self._margin = min(counting.reach_px, (min(height, width) - step) // 2 // step * step)
+
+    @classmethod
+    def load(cls, path: Path | str | Bundle, *, engine: EngineName = "auto", threads: int | None = None) -> Self:
+        """Open a bundle for counting.
+
+        Raises:
+            BundleError: the bundle is damaged, or does not count cells.
+            EngineError: the engine does not run its graph, or contradicts its witness.
+        """
+        bundle = path if isinstance(path, Bundle) else load_bundle(path)
+        data = bundle.read_extra(COUNTING)
+        if data is None:
+            raise BundleError(
+                f"{bundle.path}: does not count cells (there is no {COUNTING}); give one trained with a recipe for "
+                "cells, such as nuclei"
+            )
+        opened = open_engine(
+            bundle.read_graph(),
+            engine=engine,
+            precision=bundle.limits.precision,
+            threads=threads,
+            witness=bundle.card.witness,
+        )
+        counting = decode_counting(data, where=str(bundle.path / COUNTING))
+        return cls(bundle.recipe, opened, counting, load_matcher(bundle))
+
+    def look(
+        self,
+        frame: Frame,
+        *,
+        block_px: int = BLOCK_PX,
+        overlap_px: int = _OVERLAP_PX,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> SeenCells:
+        """Find the cells of one frame.
+
+        Args:
+            frame: uint8 or uint16, (H, W) or (H, W, 3), any size.
+            block_px: a larger frame is gone through in blocks of this side.
+            overlap_px: of blocks; at least twice the usual size of a cell.
+            progress: called with (done, total) blocks.
+
+        Raises:
+            ImageError: it is no frame.
+            UsageError: the overlap is no smaller than the block.
+            EngineError: the engine failed.
+        """
+        whole = check_frame(frame)
+        contrast = None
+        if self._matcher is not None:
+            contrast = self._matcher.group(whole)
+            whole = self._matcher.match(whole)
+        height, width = whole.shape[:2]
+        blocks = lay_tiles(height, width, size=block_px, overlap=overlap_px)
+        covered = np.zeros((height, width), np.uint8)
+        parts: list[BoxSet] = []
+        areas: dict[tuple[float, ...], int] = {}
+        for done, block in enumerate(blocks, start=1):
+            box, core = block.box, block.core
+            labels, some, sizes = self._cells(whole[box.top : box.bottom, box.left : box.right])
+            inner = labels[core.top - box.top : core.bottom - box.top, core.left - box.left : core.right - box.left]
+            covered[core.top : core.bottom, core.left : core.right] = np.where(inner > 0, 255, 0)
+            parts.append(some)
+            moved = some.boxes + np.array([box.left, box.top] * 2, np.float64)
+            areas |= dict(zip(map(tuple, moved.tolist()), sizes.tolist(), strict=True))
+            if progress is not None:
+                progress(done, len(blocks))
+        found = parts[0] if len(blocks) == 1 else merge_tiles(blocks, parts)
+        sizes = np.array([areas[tuple(one)] for one in found.boxes.tolist()], np.int64)
+        return SeenCells(found, sizes, covered, contrast)
+
+    def probabilities(self, frame: Frame) -> FloatArray:
+        """Say what each pixel of a frame is: float32 (3, H, W), background, inside, rim; nothing is matched.
+
+        Raises:
+            ImageError: it is no frame, or has more channels than the graph takes.
+            EngineError: the engine failed.
+        """
+        channels, height, width = self.engine.input_shape
+        usable = check_frame(frame)
+        rows, columns = usable.shape[:2]
+        shaped = shape_frame(usable, channels=channels, height=rows, width=columns)
+        down, right = (
+            spans(max(length, size), size, self._margin, self.counting.step_px)
+            for length, size in ((rows, height), (columns, width))
+        )
+        low, far = down[-1][0] + height, right[-1][0] + width
+        wide = _continued(shaped, low, far)
+        out = np.empty((3, low, far), np.float32)
+        places = [(row, column) for row in down for column in right]
+        beside = max(1, self.engine.requests)
+        for at in range(0, len(places), beside):
+            some = places[at : at + beside]
+            tiles = np.stack([wide[row[0] : row[0] + height, column[0] : column[0] + width] for row, column in some])
+            cells = self.engine.run(scale(cast("Frame", tiles), white=self.recipe.prepare.white), maps=False).cells
+            assert cells is not None  # the constructor has seen to it
+            for (row, column), answer in zip(some, cells, strict=True):
+                (top, first, last), (left, begin, end) = row, column
+                out[:, first:last, begin:end] = answer[:, first - top : last - top, begin - left : end - left]
+        return np.ascontiguousarray(out[:, :rows, :columns])
+
+    def _cells(self, frame: Frame) -> tuple[NDArray[np.uint16], BoxSet, NDArray[np.int64]]:
+        """Number the cells of one block, with their boxes, scores and areas."""
+        seen = self.probabilities(frame)
+        labels = number_instances(seen, border_px=self.counting.border_px, least_px=self.counting.least_px)
+        boxes, sizes = boxes_of_instances(labels)
+        sums = np.bincount(labels.ravel(), weights=1.0 - seen[BACKGROUND].ravel(), minlength=len(boxes) + 1)
+        scores = np.clip(sums[1:] / np.maximum(sizes, 1), 0.0, 1.0)
+        return labels, BoxSet(boxes.astype(np.float64), scores, np.zeros(len(boxes), np.intp)), sizes
+
+
+def _continued(frame: Frame, rows: int, columns: int) -> Frame:
+    """Continue a frame by reflection, as often as it takes, to so many rows and columns."""
+    short = rows - frame.shape[0], columns - frame.shape[1]
+    if not any(short):
+        return frame
+    if min(frame.shape[:2]) < 1 or max(short) < 0:
+        raise ImageError(f"the frame is {frame.shape}; give one with pixels")
+    wide: Frame = cv2.copyMakeBorder(frame, 0, short[0], 0, short[1], cv2.BORDER_REFLECT)
+    return wide

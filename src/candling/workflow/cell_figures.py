@@ -1,0 +1,245 @@
+"""A counter on images whose cells are numbered: the least score of a counted cell, every figure, and the area's Dice.
+
+Knows no network. Objects under the bundle's least size are debris: they count neither as found nor as missed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from candling.data.numbered import read_numbered
+from candling.disk import write_atomic
+from candling.errors import UsageError
+from candling.measure.by_image import draw_images, figure_with_interval
+from candling.measure.detection import outcome_at
+from candling.measure.matching import Found, Truth, match_images
+from candling.pixels.instances import boxes_of_instances
+from candling.workflow.count_figures import CountFigures, evaluate_counts
+from candling.workflow.tables import csv_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from candling.data.samples import Sample
+    from candling.runtime.cells import CellCounter
+    from candling.types import Interval
+
+__all__ = ["CellEvaluation", "LookedAt", "evaluate_cells", "least_score", "look_at", "write_cell_evaluation"]
+
+IOU: Final = 0.5
+"""A found box is a cell if they share so much of their joint area."""
+
+SCORES: Final = tuple(round(0.02 * step, 2) for step in range(25, 50))
+"""Among these the least score of a counted cell is chosen: 0.5, 0.52, to 0.98."""
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """What a counter saw in one image, beside what is true of it.
+
+    Attributes:
+        sample: the image.
+        found: every cell, whatever its score.
+        truth: every object; debris is ignored.
+        seen_px: pixels in any cell seen.
+        true_px: pixels in any object.
+        shared_px: pixels in both.
+        milliseconds: from the frame in memory to its cells.
+    """
+
+    sample: Sample
+    found: Found
+    truth: Truth
+    seen_px: int
+    true_px: int
+    shared_px: int
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class CellEvaluation:
+    """The figures of a counter.
+
+    Attributes:
+        figures: of detection and counting.
+        area_dice: twice the shared area over the sum of both, all images together; None without any area.
+        empty_images: images without an object.
+        empty_wrong: of these, how many in which something was counted.
+        milliseconds: the median over images, frame in memory to cells.
+    """
+
+    figures: CountFigures
+    area_dice: Interval | None
+    empty_images: int
+    empty_wrong: int
+    milliseconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Give plain values: what ``candling evaluate --json`` prints for a counter."""
+        dice = self.area_dice
+        return {
+            **self.figures.as_json(),
+            "area_dice": None if dice is None else {"value": dice.value, "low": dice.low, "high": dice.high},
+            "empty_images": self.empty_images,
+            "empty_wrong": self.empty_wrong,
+            "milliseconds": round(self.milliseconds, 1),
+        }
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Give the lines of a table for people: figure, value, and the interval's ends."""
+        figures = self.figures
+        named: list[tuple[str, Interval | None]] = [
+            ("count, mean absolute error", figures.count_mae),
+            ("count, mean of counted minus true", figures.count_bias),
+            ("F1 at an overlap of 0.5", figures.f1_50),
+            ("average precision at 0.5", figures.map_50),
+            ("average precision, 0.5 to 0.95", figures.map),
+            ("area, Dice", self.area_dice),
+        ]
+        lines = [
+            (name, "", "", "") if one is None else (name, f"{one.value:.3f}", f"{one.low:.3f}", f"{one.high:.3f}")
+            for name, one in named
+        ]
+        wrong = f"{self.empty_wrong} of {self.empty_images}"
+        spent = f"{self.milliseconds:.0f}"
+        return [*lines, ("empty images with a count", wrong, "", ""), ("milliseconds an image", spent, "", "")]
+
+
+def look_at(
+    counter: CellCounter,
+    samples: Sequence[Sample],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[LookedAt, ...]:
+    """Find the cells of labelled images.
+
+    Args:
+        counter: the bundle, opened.
+        samples: each with a mask that numbers its cells.
+        progress: called with (done, total) images.
+        clock: seconds, never going back.
+
+    Raises:
+        DataError: an image or its mask cannot be used.
+    """
+    label = next(iter(counter.counting.scores))
+    looked = []
+    for done, sample in enumerate(samples, start=1):
+        frame, labels = read_numbered(sample)
+        begun = clock()
+        seen = counter.look(frame)
+        spent = clock() - begun
+        boxes, sizes = boxes_of_instances(labels)
+        truth = Truth(boxes.astype(np.float64), [label] * len(boxes), sizes < counter.counting.least_px)
+        found = Found(seen.found.boxes, [label] * len(seen.found), seen.found.scores)
+        covered, true = seen.covered > 0, labels > 0
+        shared = covered & true
+        areas = int(covered.sum()), int(true.sum()), int(shared.sum())
+        looked.append(LookedAt(sample, found, truth, areas[0], areas[1], areas[2], 1000.0 * spent))
+        if progress is not None:
+            progress(done, len(samples))
+    return tuple(looked)
+
+
+def least_score(looked: Sequence[LookedAt], *, label: str) -> float:
+    """Choose the least score of a counted cell: the best F1, of equal ones the least count error, then the lowest.
+
+    Raises:
+        UsageError: there is no image.
+    """
+    if not looked:
+        raise UsageError("no image to choose the least score from; give at least one that was not learned from")
+    matched = match_images([(one.found, one.truth) for one in looked], label=label, iou=IOU)
+
+    def quality(score: float) -> tuple[float, float, float]:
+        counted = np.bincount(matched.image[matched.scores >= score], minlength=matched.truths.size)
+        outcome = outcome_at(matched, score)
+        f1 = outcome.f1 if outcome.found + outcome.missed + outcome.false else 1.0
+        return round(f1, 4), -float(np.abs(counted - matched.truths).mean()), -score
+
+    return max(SCORES, key=quality)
+
+
+def evaluate_cells(
+    counter: CellCounter,
+    looked: Sequence[LookedAt],
+    *,
+    seed: int = 0,
+    rounds: int = 1000,
+    confidence: float = 0.95,
+) -> CellEvaluation:
+    """Measure a counter on what it saw.
+
+    Args:
+        counter: gives the least scores.
+        looked: of :func:`look_at`.
+        seed: of the rounds.
+        rounds: how often the images are drawn again for the intervals.
+        confidence: of every interval.
+
+    Raises:
+        UsageError: there is no image.
+    """
+    rng = np.random.default_rng(seed)
+    known = [one.sample.product for one in looked]
+    products = [name or f"image {at}" for at, name in enumerate(known)]
+    figures = evaluate_counts(
+        [(one.found, one.truth) for one in looked],
+        scores=counter.counting.scores,
+        rng=rng,
+        rounds=rounds,
+        confidence=confidence,
+        products=products,
+    )
+    areas = np.array([(one.seen_px, one.true_px, one.shared_px) for one in looked], np.int64)
+
+    def dice(times: NDArray[np.int64]) -> float | None:
+        seen, true, shared = (times @ areas).tolist()
+        return 2.0 * shared / (seen + true) if seen + true else None
+
+    times = draw_images(len(looked), rounds=rounds, rng=rng, products=products)
+    least = min(counter.counting.scores.values())
+    empty = [one for one in looked if not one.truth.boxes.size or bool(np.all(one.truth.ignored))]
+    return CellEvaluation(
+        figures=figures,
+        area_dice=figure_with_interval(dice, times, confidence=confidence),
+        empty_images=len(empty),
+        empty_wrong=sum(bool((one.found.scores >= least).any()) for one in empty),
+        milliseconds=float(np.median([one.milliseconds for one in looked])),
+    )
+
+
+def write_cell_evaluation(
+    evaluation: CellEvaluation,
+    looked: Sequence[LookedAt],
+    counter: CellCounter,
+    out: Path,
+    *,
+    notes: Sequence[str] = (),
+) -> None:
+    """Write evaluation.json and images.csv, one row an image: counted, true, their difference, Dice of the area.
+
+    Raises:
+        DiskError: writing failed.
+    """
+    least = min(counter.counting.scores.values())
+    lines = [csv_line(["image", "product", "counted", "true", "error", "area_dice", "milliseconds"])]
+    for one in looked:
+        counted = int((one.found.scores >= least).sum())
+        true = len(one.truth.labels) - (0 if one.truth.ignored is None else int(one.truth.ignored.sum()))
+        both = one.seen_px + one.true_px
+        dice = round(2.0 * one.shared_px / both, 4) if both else None
+        name, spent = one.sample.path.name, round(one.milliseconds, 1)
+        lines.append(csv_line([name, one.sample.product, counted, true, counted - true, dice, spent]))
+    write_atomic(out / "images.csv", "".join(lines))
+    facts = {**evaluation.as_json(), "notes": list(notes)}
+    write_atomic(out / "evaluation.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
