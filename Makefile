@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 DEMO_MINUTES ?= 2
+DEMO_PRODUCT ?= capsules
 
 .PHONY: help venv demo test check format bench docs clean
 
@@ -25,8 +26,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $(READY)
 
-demo: venv ## draw a line of vials, train two minutes, choose limits, evaluate, qualify, and name the reports
-	$(BIN)/candling demo --out $(DEMO) --minutes $(DEMO_MINUTES) --overwrite
+demo: venv ## draw capsules (DEMO_PRODUCT=vials: a line of vials), train two minutes, calibrate, evaluate, name the report
+	$(BIN)/candling demo --product $(DEMO_PRODUCT) --out $(DEMO) --minutes $(DEMO_MINUTES) --overwrite
 
 test: venv ## run every test
 	$(BIN)/python -m pytest -n 2 --max-worker-restart=0

@@ -61,7 +61,7 @@ def counter(fields: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     card = Card(
         name="drawn", method="unet", created=datetime(2026, 1, 1, tzinfo=UTC), candling="0", data=facts, witness={}
     )
-    counting = Counting({"cell": 0.5}, border_px=2, least_px=10, reach_px=2, step_px=2)
+    counting = Counting({"cell": 0.5}, 0.0, border_px=2, least_px=10, reach_px=2, step_px=2)
     learned = encode_learned([(FIT, load_cells(fields).set.samples[:2])])
     folder = tmp_path_factory.mktemp("bundle") / "cells.bundle"
     return save_bundle(

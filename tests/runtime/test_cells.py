@@ -9,15 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from candling.errors import BundleError, ImageError, UsageError
+from candling.errors import BundleError, EngineError, ImageError, UsageError
 from candling.pixels.instances import inside_and_border
 from candling.recipe import Recipe
 from candling.runtime.cells import CellCounter, Counting, decode_counting, encode_counting
+from candling.runtime.contract import Port, check_contract
 from candling.runtime.engine import open_engine
 from candling.scenes.cells import draw_cells
 from candling.train.export import export
 
-COUNTING = Counting({"cell": 0.5}, border_px=1, least_px=4, reach_px=4, step_px=2)
+COUNTING = Counting({"cell": 0.5}, 0.0, border_px=1, least_px=4, reach_px=4, step_px=2)
 
 
 class Levels(nn.Module):
@@ -137,7 +138,15 @@ def test_how_cells_are_counted_travels():
 
 @pytest.mark.parametrize(
     "change",
-    [{"scores": {}}, {"scores": {"cell": 2.0}}, {"scores": [1]}, {"step_px": 0}, {"border_px": 0}, {"least_px": None}],
+    [
+        {"scores": {}},
+        {"scores": {"cell": 2.0}},
+        {"scores": [1]},
+        {"step_px": 0},
+        {"least_inside": 1.5},
+        {"border_px": 0},
+        {"least_px": None},
+    ],
 )
 def test_damaged_facts_are_named(change):
     """A file that does not say how cells are counted is refused by its place."""
@@ -158,3 +167,13 @@ def test_a_graph_without_cells_counts_nothing():
     graph = export(Other(), torch.rand(3, 1, 64, 64), batches=(1,)).graph
     with pytest.raises(BundleError, match="cells"):
         CellCounter(recipe(64), open_engine(graph, engine="onnxruntime", threads=1), COUNTING)
+
+
+def test_the_contract_wants_three_kinds_at_every_pixel():
+    """Cells of another shape break the contract; of the right one they are no score."""
+    image = Port("image", "float32", (None, 1, 64, 96))
+    score = Port("covered_share", "float32", (None,))
+    kept = check_contract([image], [Port("cells", "float32", (None, 3, 64, 96)), score])
+    assert kept.scores == ("covered_share",)
+    with pytest.raises(EngineError, match="cells"):
+        check_contract([image], [Port("cells", "float32", (None, 2, 64, 96)), score])

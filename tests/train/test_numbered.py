@@ -1,4 +1,4 @@
-"""Images with numbered cells as tiles: nothing resized, every pixel taught once a tile, debris and padding not at all."""
+"""Images with numbered cells as tiles: nothing is resized, and neither debris nor padding teaches."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from candling.errors import DataError, EngineError, OutputExistsError, SamplesEr
 from candling.recipe import parse_recipe
 from candling.runtime.inspector import Inspector
 from candling.runtime.references import References
-from candling.train import pipeline
+from candling.train import finishing, pipeline
 from candling.train.method import build_method
 from candling.train.pipeline import train_bundle, work_folder
 from candling.train.progress import Silent
@@ -236,10 +236,15 @@ def test_an_unreadable_image_is_refused(recipe, discs, tmp_path):
 def test_a_goal_that_needs_defects_waits_for_them(bundle, discs):
     """Until labelled defects are seen, the limits aim at a false-reject rate, and the watcher hears why."""
     decided = bundle.recipe.model_copy(update={"limits": bundle.recipe.limits.model_copy(update={"goal": "youden"})})
-    images = SimpleNamespace(recipe=decided, set=load_samples(discs), aligned=SimpleNamespace(aligners={}))
+    images = SimpleNamespace(
+        recipe=decided,
+        set=load_samples(discs),
+        aligned=SimpleNamespace(aligners={}),
+        matching=SimpleNamespace(matcher=None),
+    )
     watcher = Watcher()
     exported = SimpleNamespace(graph=bundle.read_graph(), witness=bundle.card.witness)
-    limits = pipeline._limits(images, exported, progress=watcher)
+    limits = finishing._limits(images, exported, progress=watcher)
     assert limits.entries[0].goal == "false_reject"
     assert any("needs labelled defects" in sentence for sentence in watcher.heard)
 
@@ -249,7 +254,7 @@ def test_limits_are_chosen_by_a_checked_engine(bundle, discs):
     images = SimpleNamespace(recipe=bundle.recipe, set=load_samples(discs))
     exported = SimpleNamespace(graph=bundle.read_graph(), witness={"mean_squared_error": 9.0})
     with pytest.raises(EngineError, match=r"mean_squared_error is .* where the witness says 9"):
-        pipeline._limits(images, exported, progress=Watcher())
+        finishing._limits(images, exported, progress=Watcher())
 
 
 def test_real_capsules_train(real_data, tmp_path):
@@ -332,4 +337,4 @@ def test_what_a_method_decided_stands_on_the_card(bundle, recipe, discs, tmp_pat
     made = train_bundle(recipe, discs, tmp_path / "decides", epochs=1)
     assert made.card.choices["good and held out"] == "14 and 6"
     assert "good and held out" not in bundle.card.choices
-    assert pipeline._choices(SimpleNamespace()) == {}
+    assert finishing._choices(SimpleNamespace()) == {}

@@ -45,7 +45,8 @@ def mats(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six drawn fields of cells with their numbered masks."""
-    return write_fields(tmp_path_factory.mktemp("drawn") / "fields", seed=5, images=6, height=96, width=128, cells=(5, 20))
+    folder = tmp_path_factory.mktemp("drawn") / "fields"
+    return write_fields(folder, seed=5, images=6, height=96, width=128, cells=(5, 20))
 
 
 def _strips() -> list[str]:

@@ -78,24 +78,24 @@ def recipes(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for pictures, bundle and reports.")] = Path("demo"),
-    product: Annotated[str, typer.Option("--product", help="What to draw: vials or capsules.")] = "vials",
+    product: Annotated[str, typer.Option("--product", help="What to draw: capsules or vials.")] = "capsules",
     minutes: Annotated[float, typer.Option("--minutes", help="Training time.")] = 2.0,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Another recipe than the product's.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the drawn pictures and of training.")] = 0,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
-    """Draw a line of vials, learn, judge, and report.
+    """Draw capsules or a line of vials, learn, judge, and report.
 
-    Draws strips of five vials, good and defective, trains on good ones, chooses limits, evaluates a kit, draws the
-    rejected strips with their heatmaps, and classifies each strip of the kit by its runs. With --product capsules:
-    single capsules, one picture each.
+    Draws capsules, good and defective, trains on good ones, calibrates and evaluates. With --product vials: strips of
+    five vials; limits for strips, a kit, its rejected strips with their heatmaps, and each strip classified by its
+    runs. Two minutes of training are short for vials: most of their defects are marked, few are rejected.
 
     Examples:
 
       candling demo
 
-      candling demo --product capsules --out /tmp/look --minutes 0.5
+      candling demo --product vials --out /tmp/look --minutes 4
     """
     from candling.cli.demo import PRODUCTS, run_demo
 

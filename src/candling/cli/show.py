@@ -71,7 +71,8 @@ def show_limits(bundle: Bundle) -> None:
         seen = "" if rate is None else f"{100 * rate.value:.1f} % ({100 * rate.low:.1f} to {100 * rate.high:.1f} %)"
         limit = entry.high if entry.high is not None else entry.low
         rows.append((f"{entry.region}: {entry.score}", f"{limit:.6g}", f"{entry.goal} {entry.value:g}", seen))
-    show_table("", ["limit", "value", "goal", "false rejects among the good ones seen"], rows)
+    if rows:
+        show_table("", ["limit", "value", "goal", "false rejects among the good ones seen"], rows)
     for note in dict.fromkeys(entry.note for entry in bundle.limits.entries if entry.note):
         remark(note)
 

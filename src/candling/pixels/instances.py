@@ -92,13 +92,17 @@ def _inside(mine: NDArray[np.bool_], border_px: int) -> NDArray[np.bool_]:
     return found
 
 
-def number_instances(probabilities: FloatArray, *, border_px: int = 2, least_px: int = 0) -> NDArray[np.uint16]:
+def number_instances(
+    probabilities: FloatArray, *, border_px: int = 2, least_px: int = 0, least_inside: float = 0.0
+) -> NDArray[np.uint16]:
     """Number the objects a network saw: each connected inside is one, and grows over the border next to it.
 
     Args:
         probabilities: float32 (3, H, W), of background, inside and border, adding up to 1.
         border_px: as it was learned; an inside grows so far, and one pixel more for what rounds away.
         least_px: smaller objects are dropped.
+        least_inside: how likely a pixel must be inside to be part of one; the higher, the fewer touching objects are
+            taken for one. What it costs an inside at its edge, the inside grows back.
 
     Returns:
         uint16 (H, W), 0 background, objects from 1 without gaps, from top to bottom.
@@ -113,7 +117,8 @@ def number_instances(probabilities: FloatArray, *, border_px: int = 2, least_px:
     if probabilities.ndim != 3 or probabilities.shape[0] != 3:
         raise UsageError(f"probabilities are {probabilities.shape}; give (3, H, W): background, inside, border")
     kind = probabilities.argmax(axis=0)
-    count, seeds = cv2.connectedComponents((kind == INSIDE).astype(np.uint8), connectivity=4)
+    inside = (kind == INSIDE) & (probabilities[INSIDE] >= least_inside)
+    count, seeds = cv2.connectedComponents(inside.astype(np.uint8), connectivity=4)
     if count == 1:
         return np.zeros(kind.shape, np.uint16)
     distance, nearest = cv2.distanceTransformWithLabels(
@@ -121,7 +126,8 @@ def number_instances(probabilities: FloatArray, *, border_px: int = 2, least_px:
     )
     of_pixel = np.zeros(int(nearest.max()) + 1, np.int64)
     of_pixel[nearest[seeds > 0]] = seeds[seeds > 0]
-    grown = np.where((kind != BACKGROUND) & (distance <= border_px + 1.5), of_pixel[nearest], 0)
+    furthest = border_px + 1.5 + (border_px if least_inside > 0.0 else 0)
+    grown = np.where((kind != BACKGROUND) & (distance <= furthest), of_pixel[nearest], 0)
     sizes = np.bincount(grown.ravel(), minlength=count)
     kept = np.flatnonzero(sizes[1:] >= max(least_px, 1)) + 1
     if kept.size > np.iinfo(np.uint16).max:

@@ -52,6 +52,7 @@ class Counting:
 
     Attributes:
         scores: the least score of a counted cell, by class; these are the classes, in order.
+        least_inside: how likely a pixel must be the inside of a cell to part it from its neighbours, in [0, 1].
         border_px: width of the rims the graph learned.
         least_px: a smaller object is debris.
         reach_px: how far from a pixel lies what its values are computed from.
@@ -59,6 +60,7 @@ class Counting:
     """
 
     scores: Mapping[str, float]
+    least_inside: float
     border_px: int
     least_px: int
     reach_px: int
@@ -96,13 +98,14 @@ def decode_counting(data: bytes, *, where: str) -> Counting:
     try:
         facts = json.loads(data)
         scores = {str(name): float(score) for name, score in facts["scores"].items()}
+        least_inside = float(facts["least_inside"])
         sizes = {name: int(facts[name]) for name in ("border_px", "least_px", "reach_px", "step_px")}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise BundleError(f"{where}: does not say how cells are counted ({error}); train again") from error
-    usable = scores and all(0.0 <= score <= 1.0 for score in scores.values())
+    usable = scores and all(0.0 <= score <= 1.0 for score in (least_inside, *scores.values()))
     if not usable or sizes["border_px"] < 1 or sizes["step_px"] < 1 or min(sizes.values()) < 0:
         raise BundleError(f"{where}: holds impossible sizes or scores; train again")
-    return Counting(scores, **sizes)
+    return Counting(scores, least_inside, **sizes)
 
 
 def is_counter(bundle: Bundle) -> bool:
@@ -182,8 +185,7 @@ class CellCounter:
             UsageError: the overlap is no smaller than the block.
             EngineError: the engine failed.
         """
-        whole = check_frame(frame)
-        contrast = None
+        whole, contrast = check_frame(frame), None
         if self._matcher is not None:
             contrast = self._matcher.group(whole)
             whole = self._matcher.match(whole)
@@ -194,7 +196,8 @@ class CellCounter:
         areas: dict[tuple[float, ...], int] = {}
         for done, block in enumerate(blocks, start=1):
             box, core = block.box, block.core
-            labels, some, sizes = self._cells(whole[box.top : box.bottom, box.left : box.right])
+            seen = self._probabilities(whole[box.top : box.bottom, box.left : box.right])
+            labels, some, sizes = self.cells_of(seen)
             inner = labels[core.top - box.top : core.bottom - box.top, core.left - box.left : core.right - box.left]
             covered[core.top : core.bottom, core.left : core.right] = np.where(inner > 0, 255, 0)
             parts.append(some)
@@ -207,14 +210,17 @@ class CellCounter:
         return SeenCells(found, sizes, covered, contrast)
 
     def probabilities(self, frame: Frame) -> FloatArray:
-        """Say what each pixel of a frame is: float32 (3, H, W), background, inside, rim; nothing is matched.
+        """Say what each pixel of a frame is: float32 (3, H, W), background, inside, rim.
 
         Raises:
             ImageError: it is no frame, or has more channels than the graph takes.
             EngineError: the engine failed.
         """
-        channels, height, width = self.engine.input_shape
         usable = check_frame(frame)
+        return self._probabilities(usable if self._matcher is None else self._matcher.match(usable))
+
+    def _probabilities(self, usable: Frame) -> FloatArray:
+        channels, height, width = self.engine.input_shape
         rows, columns = usable.shape[:2]
         shaped = shape_frame(usable, channels=channels, height=rows, width=columns)
         down, right = (
@@ -236,12 +242,27 @@ class CellCounter:
                 out[:, first:last, begin:end] = answer[:, first - top : last - top, begin - left : end - left]
         return np.ascontiguousarray(out[:, :rows, :columns])
 
-    def _cells(self, frame: Frame) -> tuple[NDArray[np.uint16], BoxSet, NDArray[np.int64]]:
-        """Number the cells of one block, with their boxes, scores and areas."""
-        seen = self.probabilities(frame)
-        labels = number_instances(seen, border_px=self.counting.border_px, least_px=self.counting.least_px)
+    def cells_of(
+        self, probabilities: FloatArray, *, least_inside: float | None = None
+    ) -> tuple[NDArray[np.uint16], BoxSet, NDArray[np.int64]]:
+        """Number the cells in what the graph said of a frame.
+
+        Args:
+            probabilities: of :meth:`probabilities`.
+            least_inside: instead of the bundle's.
+
+        Returns:
+            uint16 (H, W), 0 background; their boxes with scores, in that order; int64 (N,), their pixels.
+        """
+        facts = self.counting
+        labels = number_instances(
+            probabilities,
+            border_px=facts.border_px,
+            least_px=facts.least_px,
+            least_inside=facts.least_inside if least_inside is None else least_inside,
+        )
         boxes, sizes = boxes_of_instances(labels)
-        sums = np.bincount(labels.ravel(), weights=1.0 - seen[BACKGROUND].ravel(), minlength=len(boxes) + 1)
+        sums = np.bincount(labels.ravel(), weights=1.0 - probabilities[BACKGROUND].ravel(), minlength=len(boxes) + 1)
         scores = np.clip(sums[1:] / np.maximum(sizes, 1), 0.0, 1.0)
         return labels, BoxSet(boxes.astype(np.float64), scores, np.zeros(len(boxes), np.intp)), sizes
 

@@ -5,7 +5,7 @@ Nothing is good or a defect there, so no limit is chosen; what is chosen is the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from candling.data.samples import content_hash, split_hold_out
@@ -18,7 +18,7 @@ from candling.train.data import resolve_prepare
 from candling.train.matching import resolve_matching
 from candling.train.method import check_method
 from candling.train.numbered import check_cells_recipe, prepare_cells
-from candling.workflow.cell_figures import least_score, look_at
+from candling.workflow.cell_figures import choose_least
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,19 +92,25 @@ def load_cell_images(recipe: Recipe, data: Path, *, progress: Progress) -> CellI
 
 
 def choose_counting(images: CellImages, exported: Exported, *, progress: Progress) -> bytes:
-    """Choose the least score of a counted cell on images that were not learned from; give the bundle's file.
+    """Choose what parts cells and which of them count, on images that were not learned from; give the bundle's file.
 
     Raises:
         DataError: an image cannot be read.
         EngineError: the engine failed.
     """
-    progress.stage(f"choosing the least score of a counted cell on {len(images.held)} images not learned from")
+    progress.stage(f"choosing what counts as a cell on {len(images.held)} images not learned from")
     options = _options(images.recipe)
-    counting = Counting({options.label: 0.0}, options.border_px, options.least_px, options.reach_px, options.step_px)
+    counting = Counting(
+        scores={options.label: 0.0},
+        least_inside=0.0,
+        border_px=options.border_px,
+        least_px=options.least_px,
+        reach_px=options.reach_px,
+        step_px=options.step_px,
+    )
     with open_engine(exported.graph, witness=exported.witness) as engine:
         counter = CellCounter(images.recipe, engine, counting, images.matching.matcher)
-        looked = look_at(counter, images.held, progress=progress.count)
-    return encode_counting(replace(counting, scores={options.label: least_score(looked, label=options.label)}))
+        return encode_counting(choose_least(counter, images.held, progress=progress.count))
 
 
 def no_limits(exported: Exported) -> LimitsFile:

@@ -1,4 +1,4 @@
-"""A counter on images whose cells are numbered: the least score of a counted cell, every figure, and the area's Dice.
+"""A counter on images whose cells are numbered: what parts and counts cells best, every figure, and the area's Dice.
 
 Knows no network. Objects under the bundle's least size are debris: they count neither as found nor as missed.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,16 +29,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from candling.data.samples import Sample
-    from candling.runtime.cells import CellCounter
+    from candling.measure.matching import Matched
+    from candling.runtime.cells import CellCounter, Counting
     from candling.types import Interval
 
-__all__ = ["CellEvaluation", "LookedAt", "evaluate_cells", "least_score", "look_at", "write_cell_evaluation"]
+__all__ = ["CellEvaluation", "LookedAt", "choose_least", "evaluate_cells", "look_at", "write_cell_evaluation"]
 
 IOU: Final = 0.5
 """A found box is a cell if they share so much of their joint area."""
 
 SCORES: Final = tuple(round(0.02 * step, 2) for step in range(25, 50))
 """Among these the least score of a counted cell is chosen: 0.5, 0.52, to 0.98."""
+
+INSIDES: Final = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Among these is chosen how likely a pixel must be inside: where it learned little, a network joins what touches."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,7 @@ def look_at(
         begun = clock()
         seen = counter.look(frame)
         spent = clock() - begun
-        boxes, sizes = boxes_of_instances(labels)
-        truth = Truth(boxes.astype(np.float64), [label] * len(boxes), sizes < counter.counting.least_px)
+        truth = _truth(labels, counter, label)
         found = Found(seen.found.boxes, [label] * len(seen.found), seen.found.scores)
         covered, true = seen.covered > 0, labels > 0
         shared = covered & true
@@ -150,23 +153,55 @@ def look_at(
     return tuple(looked)
 
 
-def least_score(looked: Sequence[LookedAt], *, label: str) -> float:
-    """Choose the least score of a counted cell: the best F1, of equal ones the least count error, then the lowest.
+def choose_least(
+    counter: CellCounter, samples: Sequence[Sample], *, progress: Callable[[int, int], None] | None = None
+) -> Counting:
+    """Choose what parts cells and which of them count: best F1, then least count error, then the lowest numbers.
+
+    Args:
+        counter: whatever its own numbers are.
+        samples: images that were not learned from, each with a mask that numbers its cells.
+        progress: called with (done, total) images.
+
+    Returns:
+        the counter's facts with ``least_inside`` and the least score chosen.
 
     Raises:
         UsageError: there is no image.
+        DataError: an image or its mask cannot be used.
+        EngineError: the engine failed.
     """
-    if not looked:
+    if not samples:
         raise UsageError("no image to choose the least score from; give at least one that was not learned from")
-    matched = match_images([(one.found, one.truth) for one in looked], label=label, iou=IOU)
+    label = next(iter(counter.counting.scores))
+    pairs: dict[float, list[tuple[Found, Truth]]] = {inside: [] for inside in INSIDES}
+    for done, sample in enumerate(samples, start=1):
+        frame, labels = read_numbered(sample)
+        truth, seen = _truth(labels, counter, label), counter.probabilities(frame)
+        for inside, some in pairs.items():
+            _, found, _ = counter.cells_of(seen, least_inside=inside)
+            some.append((Found(found.boxes, [label] * len(found), found.scores), truth))
+        if progress is not None:
+            progress(done, len(samples))
+    best = max(
+        (_quality(matched, score), -inside, inside, score)
+        for inside, some in pairs.items()
+        for matched in [match_images(some, label=label, iou=IOU)]
+        for score in SCORES
+    )
+    return replace(counter.counting, scores={label: best[3]}, least_inside=best[2])
 
-    def quality(score: float) -> tuple[float, float, float]:
-        counted = np.bincount(matched.image[matched.scores >= score], minlength=matched.truths.size)
-        outcome = outcome_at(matched, score)
-        f1 = outcome.f1 if outcome.found + outcome.missed + outcome.false else 1.0
-        return round(f1, 4), -float(np.abs(counted - matched.truths).mean()), -score
 
-    return max(SCORES, key=quality)
+def _quality(matched: Matched, score: float) -> tuple[float, float, float]:
+    counted = np.bincount(matched.image[matched.scores >= score], minlength=matched.truths.size)
+    outcome = outcome_at(matched, score)
+    f1 = outcome.f1 if outcome.found + outcome.missed + outcome.false else 1.0
+    return round(f1, 3), -float(np.abs(counted - matched.truths).mean()), -score
+
+
+def _truth(labels: NDArray[np.uint8] | NDArray[np.uint16], counter: CellCounter, label: str) -> Truth:
+    boxes, sizes = boxes_of_instances(labels)
+    return Truth(boxes.astype(np.float64), [label] * len(boxes), sizes < counter.counting.least_px)
 
 
 def evaluate_cells(

@@ -90,4 +90,4 @@ def test_unknown_pixels_teach_nothing():
 def test_images_smaller_than_a_block_are_refused():
     """The sentence names the option."""
     with pytest.raises(RecipeError, match=r"method\.levels"):
-        method((1, 8, 8))
+        method((1, 4, 4))

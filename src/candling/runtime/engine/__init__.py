@@ -7,7 +7,7 @@ The graph contract, checked when a graph is opened:
     output  reconstruction  float32 (N, C, H, W)                       optional, for people
     output  nearest         int64 (N, h, w)                            optional, for people: which remembered good cell
                                                                        each cell of an h x w grid resembles most
-    output  cells           float32 (N, 3, H, W) in [0, 1]             optional, how likely each pixel is background, the
+    output  cells           float32 (N, 3, H, W) in [0, 1]             optional, how likely a pixel is background, the
                                                                        inside of a cell, and the rim of one; sums to 1
     output  boxes, labels, confidences   float32 (N, K, 4), int64 (N, K), float32 (N, K)
                                                                        optional, padded with confidence 0
