@@ -49,7 +49,7 @@ class Probability(nn.Module):
         return {
             "anomaly_map": probability[:, 0],
             "defect_probability": means.amax(dim=(1, 2, 3)),
-            "covered_share": probability.mean(dim=(1, 2, 3)),
+            "covered_share": probability.mean(dim=3).mean(dim=(1, 2)),
         }
 
     @torch.no_grad()
