@@ -95,3 +95,12 @@ def test_the_line_cuts_the_same_and_refuses_other_sizes(pills, tmp_path):
     assert whole[: region.top].max() <= whole.min() + 1e-6
     with pytest.raises(ImageError, match="320 x 400 px"):
         predictor.predict(cv2.resize(grey, (400, 320)))
+
+
+def test_a_stated_frame_size_holds_in_training_too(pills, tmp_path):
+    """A box counted in the pixels of other frames would cut something else: the image is named, nothing is trained."""
+    given = "[[regions]]\nname = 'middle'\ntop = 0\nleft = 0\nheight = 100\nwidth = 100\n"
+    with pytest.raises(DataError, match=r"0\.png.*160 x 200 px.*320 x 400"):
+        train_bundle(
+            recipe("none", f"[frame]\nheight = 320\nwidth = 400\n{given}"), tmp_path / "data", tmp_path / "x.bundle"
+        )

@@ -89,7 +89,7 @@ def demo(
 
     Draws capsules, good and defective, trains on good ones, calibrates and evaluates. With --product vials: strips of
     five vials; limits for strips, a kit, its rejected strips with their heatmaps, and each strip classified by its
-    runs. Two minutes of training are short for vials: most of their defects are marked, few are rejected.
+    runs. Two minutes of training are short for vials; give them more --minutes.
 
     Examples:
 

@@ -17,7 +17,7 @@ import numpy as np
 from candling.data.samples.table import read_rows
 from candling.disk import write_atomic
 from candling.errors import SamplesError, UsageError
-from candling.pixels.read import inspect_bytes, read_mask
+from candling.pixels.read import inspect_file, read_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -257,7 +257,7 @@ def mask_of(sample: Sample) -> NDArray[np.bool_]:
         SamplesError: a defect has no mask, or one of another size than its image.
         ImageError: image or mask cannot be read.
     """
-    facts = inspect_bytes(sample.path.read_bytes(), where=str(sample.path))
+    facts = inspect_file(sample.path)
     if sample.mask is None:
         if not sample.is_good:
             raise SamplesError(

@@ -9,7 +9,7 @@ import numpy as np
 
 from candling.errors import DataError, ImageError
 from candling.pixels.product import find_product
-from candling.pixels.read import inspect_bytes, read_image
+from candling.pixels.read import inspect_file, read_image
 from candling.recipe import FrameSize, RegionChoice
 from candling.train.data import workers
 
@@ -67,9 +67,7 @@ def resolve_crop(recipe: Recipe, samples: Sequence[Sample]) -> tuple[Recipe, Map
 def _size(sample: Sample) -> tuple[int, int]:
     """Give (H, W) by the file's header."""
     try:
-        facts = inspect_bytes(sample.path.read_bytes(), where=str(sample.path))
-    except OSError as error:
-        raise DataError(f"{sample.path}: cannot be read: {error.strerror or error}") from error
+        facts = inspect_file(sample.path)
     except ImageError as error:
         raise DataError(f"{error}; take it out, and run `candling check` to find every such image") from error
     return facts.height, facts.width

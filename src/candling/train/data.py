@@ -25,6 +25,7 @@ from candling.pixels.align import Aligner, shape_aligned
 from candling.pixels.prepare import PixelSpec, scale, shape_frame
 from candling.pixels.read import read_image
 from candling.pixels.tiling import cut
+from candling.runtime.frames import check_frame
 from candling.runtime.matching import encode_matcher
 from candling.types import Frame, Region
 
@@ -68,7 +69,7 @@ def resolve_prepare(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
         return recipe
     step = max(1, len(samples) // LOOKED_AT)
     with ThreadPoolExecutor(workers()) as pool:
-        groups = list(pool.map(lambda sample: _patches(sample, recipe.places), samples[::step][:LOOKED_AT]))
+        groups = list(pool.map(lambda sample: _patches(sample, recipe), samples[::step][:LOOKED_AT]))
     patches = [patch for group in groups for patch in group]
     channels: int = chosen.channels if chosen.channels != "auto" else (3 if any(map(_is_coloured, patches)) else 1)
     rows, columns = (float(np.median([patch.shape[axis] for patch in patches])) for axis in (0, 1))
@@ -230,7 +231,7 @@ def prepare_set(
     if not in_memory and _is_complete(marker, label):
         return PreparedSet(np.load(file, mmap_mode="r"), spec.white, names)
     starts = np.cumsum([0, *counts])
-    first = np.uint8 if _patches(samples[0], recipe.places)[0].dtype == np.uint8 else np.uint16
+    first = np.uint8 if _patches(samples[0], recipe)[0].dtype == np.uint8 else np.uint16
     for dtype in (first, np.uint16):
         frames = np.empty(shape, dtype) if in_memory else _mapped(file, shape, dtype)
         try:
@@ -269,7 +270,7 @@ def _fill(
     matcher: Matcher | None,
 ) -> None:
     def store(number: int) -> None:
-        patches = _patches(samples[number], recipe.places, matcher)
+        patches = _patches(samples[number], recipe, matcher)
         regions = _regions(samples[number], recipe.places)
         for place, (region, patch) in enumerate(zip(regions, patches, strict=True), start=starts[number]):
             shaped, _ = shape_aligned(patch, spec, aligners.get(region.name))
@@ -297,11 +298,13 @@ def _regions(sample: Sample, places: Sequence[Region]) -> Sequence[Region]:
     return places if sample.region is None else (Region(sample.region),)
 
 
-def _patches(sample: Sample, places: Sequence[Region], matcher: Matcher | None = None) -> list[Frame]:
+def _patches(sample: Sample, recipe: Recipe, matcher: Matcher | None = None) -> list[Frame]:
     try:
         frame = read_image(sample.path)
+        if sample.region is None:
+            check_frame(frame, recipe.frame)  # as on the line
         frame = frame if matcher is None else matcher.match(frame)
-        return [patch for _, _, patch in cut(frame, _regions(sample, places))]
+        return [patch for _, _, patch in cut(frame, _regions(sample, recipe.places))]
     except ImageError as error:
         where = "" if str(sample.path) in str(error) else f"{sample.path}: "
         raise DataError(f"{where}{error}; take it out, and run `candling check` to find every such image") from error
@@ -321,7 +324,7 @@ def shaped_patches(sample: Sample, recipe: Recipe, *, matcher: Matcher | None = 
             shape_frame(patch, channels=channels, height=height, width=width),
             patch.shape[0] / patch.shape[1],
         )
-        for region, patch in zip(regions, _patches(sample, recipe.places, matcher), strict=True)
+        for region, patch in zip(regions, _patches(sample, recipe, matcher), strict=True)
     ]
 
 

@@ -285,17 +285,6 @@ def _check_scores(judged: Sequence[str], given: Sequence[str]) -> None:
             raise LimitError(f"the graph gives no score {score!r}; it gives: {', '.join(given)}")
 
 
-def _check_finite(scored: Sequence[Scored], judged: Sequence[str]) -> None:
-    for one in scored:
-        for (region, score), values in one.scores.items():
-            strange = next((value for value in values if not math.isfinite(value)), None)
-            if score in judged and strange is not None:
-                raise LimitError(
-                    f"{one.sample.path}: {score} is {strange} in region {region}, so no limit can be chosen; "
-                    "look at the image, or train again"
-                )
-
-
 def _note(
     chosen: ChosenLimit,
     samples: Sequence[Sample],

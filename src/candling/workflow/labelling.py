@@ -2,7 +2,7 @@
 
 Far from the limit a label would tell nothing new. The table is one that ``candling calibrate`` reads once its empty
 column ``label`` is filled in: the goals for labelled images then move the limits between the good and the bad of these.
-After Beggel, Pfeiffer and Bischl 2019, who name it as future work. For counts, ``workflow.suggest`` asks another way.
+After Beggel, Pfeiffer and Bischl 2019, who name it as future work.
 """
 
 from __future__ import annotations

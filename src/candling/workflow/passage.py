@@ -15,7 +15,7 @@ from candling.data.samples import group_acquisitions
 from candling.errors import ImageError
 from candling.measure.anomaly import PixelScores
 from candling.pixels.heatmap import resize_map
-from candling.pixels.read import inspect_bytes, read_mask
+from candling.pixels.read import inspect_file, read_mask
 from candling.types import WHOLE
 from candling.workflow.beside import worst_score
 from candling.workflow.evaluation import ImageResult
@@ -207,8 +207,8 @@ def _frame_shape(sample: Sample, inspection: Inspection) -> tuple[int, int] | No
     if patch.region == WHOLE and len(inspection.predictions) == 1:
         return patch.box.bottom, patch.box.right
     try:
-        facts = inspect_bytes(sample.path.read_bytes(), where=str(sample.path))
-    except (OSError, ImageError):  # it was there a moment ago
+        facts = inspect_file(sample.path)
+    except ImageError:  # it was there a moment ago
         return None
     return facts.height, facts.width
 

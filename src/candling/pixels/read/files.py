@@ -15,9 +15,10 @@ from candling.pixels.read.frames import decode, inspect_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from candling.pixels.read.facts import ImageFacts
     from candling.types import Frame
 
-__all__ = ["MAX_BYTES", "SUFFIXES", "count_pages", "read_image", "read_mask"]
+__all__ = ["MAX_BYTES", "SUFFIXES", "count_pages", "inspect_file", "read_image", "read_mask"]
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 """Suffixes of files worth trying, in lower case; what a file is, its bytes say."""
@@ -66,7 +67,16 @@ def count_pages(path: Path, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MA
     Raises:
         ImageError: as :func:`read_image`.
     """
-    return inspect_bytes(_bytes_of(path, max_bytes), max_pixels=max_pixels, where=str(path)).pages
+    return inspect_file(path, max_pixels=max_pixels, max_bytes=max_bytes).pages
+
+
+def inspect_file(path: Path, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> ImageFacts:
+    """Say what the header of a file promises, without decoding it.
+
+    Raises:
+        ImageError: as :func:`read_image`.
+    """
+    return inspect_bytes(_bytes_of(path, max_bytes), max_pixels=max_pixels, where=str(path))
 
 
 def _bytes_of(path: Path, max_bytes: int) -> bytes:
