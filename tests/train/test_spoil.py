@@ -187,3 +187,13 @@ def test_spoiling_often_halves_the_probability_each_time():
     once, _ = spoil(images, torch.Generator().manual_seed(3), kinds=options.kinds, probability=0.8)
     assert torch.equal(spoil_often(images, torch.Generator().manual_seed(3), options, marks=1), once)
     assert not torch.equal(once, expected)
+
+
+@pytest.mark.parametrize("kind", ["texture", "cutpaste"])
+def test_what_is_pasted_is_turned(kind):
+    """A product striped along its rows gets places that change along rows: an upright copy would look good there."""
+    striped = (0.5 + 0.3 * torch.sin(torch.arange(96) / 3.0)).view(1, 1, 96, 1).expand(16, 1, 96, 96).contiguous()
+    spoiled, mask = spoil(striped, seeded(), kinds=(kind,), probability=1.0)
+    steps = (spoiled[..., 1:] - spoiled[..., :-1]).abs()
+    inside = mask[..., 1:] & mask[..., :-1]
+    assert steps[inside].mean() > 0.01

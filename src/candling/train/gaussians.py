@@ -47,9 +47,11 @@ class Gaussians(nn.Module):
     def forward(self, maps: Tensor, leave_out: Tensor | None = None) -> Nearest:
         """Measure each cell of float32 (N, n, h, w).
 
-        ``leave_out`` leaves nothing out: a Gaussian of many images hardly knows a single one.
+        ``leave_out`` leaves nothing out: a Gaussian of many images hardly knows a single one. It names no good cell
+        either then, since nobody looks at one while a network is trained.
         """
-        number = None if self.examples is None else self.examples(maps, leave_out).number
+        silent = self.examples is None or leave_out is not None
+        number = None if silent else self.examples(maps).number
         return Nearest(distance(maps, self.mean, self.whiten), maps - self.mean, number)
 
 

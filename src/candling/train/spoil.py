@@ -28,6 +28,9 @@ FINEST = 5
 LEAST_PIXELS = 25
 """A Perlin mask with fewer pixels is drawn again."""
 
+LEAST_TURN = 0.35
+"""What is pasted from elsewhere is turned by at least this, in radians: 20 degrees."""
+
 TRIES = 8
 
 _NODES = 2**FINEST + 1
@@ -39,7 +42,8 @@ class SpoilOptions(BaseModel):
     Attributes:
         probability: that an image is spoiled.
         kinds: one of these is drawn for each spoiled image, all equally likely: ``perlin`` (bright noise in clouds),
-            ``texture`` (clouds of another place of the same or another image), ``cutpaste`` (a rectangle of it),
+            ``texture`` (clouds of another place of the same or another image, turned and zoomed), ``cutpaste`` (a
+            rectangle of it),
             ``scratch`` (a thin curve, dark or bright), ``spot`` (soft ellipses), ``fill`` (an ellipse of local mean),
             ``warp`` (a place is dragged aside), ``blur`` and ``noise`` (an ellipse is smoothed, or grows rough).
     """
@@ -207,14 +211,21 @@ def _span(size: int, length: Tensor, place: Tensor) -> Tensor:
 
 
 def _elsewhere(images: Tensor, which: Tensor, draw: _Draw) -> Tensor:
-    """Take the same or another image of the batch, moved around its edges and slightly changed in brightness."""
+    """Take the same or another image of the batch: moved, turned, zoomed, and slightly changed in brightness.
+
+    Upright and unzoomed it would fit wherever a product repeats itself, and nobody could tell it from a good one.
+    """
     height, width = _size(images)
     count = len(which)
     source = torch.where(draw.uniform((count,)) < 0.5, which, draw.integers((count,), len(images)))
-    moves = zip(
-        source.tolist(), draw.integers((count,), height).tolist(), draw.integers((count,), width).tolist(), strict=True
-    )
-    moved = torch.stack([images[index].roll((down, right), dims=(1, 2)) for index, down, right in moves])
+    angle = draw.uniform((count,), LEAST_TURN, 2.0 * math.pi - LEAST_TURN)
+    zoom = draw.log_uniform((count,), 0.5, 2.0)
+    move = draw.uniform((count, 2), -0.5, 0.5)
+    cosine, sine = zoom * angle.cos(), zoom * angle.sin()
+    right = torch.stack((cosine, -sine * height / width, move[:, 0]), dim=1)
+    down = torch.stack((sine * width / height, cosine, move[:, 1]), dim=1)
+    grid = F.affine_grid(torch.stack((right, down), dim=1), [count, 1, height, width], align_corners=False)
+    moved = F.grid_sample(images[source], grid, padding_mode="reflection", align_corners=False)
     return moved * draw.uniform((count, 1, 1, 1), 0.7, 1.3)
 
 

@@ -79,6 +79,14 @@ def marking_losses(
 
 def _mean(maps: Tensor, side: int) -> Tensor:
     """Average under a square, over what lies inside: rows first, then columns."""
-    reach = side // 2
-    down = F.avg_pool2d(maps, (side, 1), stride=1, padding=(reach, 0), count_include_pad=False)
-    return F.avg_pool2d(down, (1, side), stride=1, padding=(0, reach), count_include_pad=False)
+    return _along(_along(maps, side, dim=2), side, dim=3)
+
+
+def _along(maps: Tensor, side: int, *, dim: int) -> Tensor:
+    """Average over ``side`` neighbours along one axis, by running sums: any side takes the same time."""
+    size, reach = maps.shape[dim], side // 2
+    wide = F.pad(maps, (reach + 1, reach) if dim == 3 else (0, 0, reach + 1, reach))
+    sums = wide.cumsum(dim)
+    at = torch.arange(size, device=maps.device)
+    inside = ((at + reach + 1).clamp(max=size) - (at - reach).clamp(min=0)).to(maps)
+    return (sums.narrow(dim, side, size) - sums.narrow(dim, 0, size)) / (inside if dim == 3 else inside[:, None])
