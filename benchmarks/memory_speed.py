@@ -62,14 +62,15 @@ def draw_images(folder: Path, count: int) -> Path:
 
 
 def recipe_text(method: str, images: int) -> str:
-    """Give the recipe of ``surface`` with a fixed number of images held out; without a budget, one epoch."""
+    """Give the recipe of ``surface`` for whole frames, with a fixed number of images held out, for one epoch."""
     from detector import recipe_for
 
     from candling.recipe import dump_recipe
 
     recipe = recipe_for(method)
     training = recipe.training.model_copy(update={"hold_out": HELD_OUT / images, "epochs": 1})
-    return dump_recipe(recipe.model_copy(update={"training": training}))
+    prepare = recipe.prepare.model_copy(update={"crop": "none"})
+    return dump_recipe(recipe.model_copy(update={"training": training, "prepare": prepare}))
 
 
 def fit_side(recipe: str, data: str, bundle: str) -> dict[str, Any]:

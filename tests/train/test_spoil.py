@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from candling.train.spoil import LEAST_PIXELS, SpoilKind, SpoilOptions, perlin_mask, perlin_noise, spoil, spoil_often
+from candling.train.spoil import LEAST_PIXELS, SpoilKind, SpoilOptions, perlin_mask, perlin_noise, spoil, spoil_many, spoil_often
 
 KINDS = get_args(SpoilKind)
 
@@ -176,6 +176,21 @@ def test_a_blur_takes_texture_away_and_noise_adds_it():
             assert 0.03 < after.std() < 0.15
 
 
+def test_a_stain_lets_what_is_behind_shine_through():
+    """Both halves of a stained image change by the same share, half of the images darken, and black stays black."""
+    clean = torch.full((64, 1, 96, 96), 0.2)
+    clean[..., 48:] = 0.4
+    spoiled, mask = spoil(clean, seeded(), kinds=("stain",), probability=1.0)
+    assert torch.equal(spoiled[~mask], clean[~mask])
+    shares = (spoiled / clean - 1.0)[mask]
+    halves = (clean > 0.3)[mask]
+    assert shares[halves].abs().mean().item() == pytest.approx(shares[~halves].abs().mean().item(), rel=0.2)
+    darker = torch.tensor([float((spoiled[i] / clean[i] - 1.0)[mask[i]].mean() < 0.0) for i in range(64)])
+    assert 0.3 < darker.mean() < 0.7
+    black = torch.zeros(8, 1, 64, 64)
+    assert torch.equal(spoil(black, seeded(), kinds=("stain",), probability=1.0)[0], black)
+
+
 def test_spoiling_often_halves_the_probability_each_time():
     """Three times in a row, each half as likely as the one before, from one generator."""
     images = torch.full((64, 1, 64, 64), 0.5)
@@ -197,3 +212,15 @@ def test_what_is_pasted_is_turned(kind):
     steps = (spoiled[..., 1:] - spoiled[..., :-1]).abs()
     inside = mask[..., 1:] & mask[..., :-1]
     assert steps[inside].mean() > 0.01
+
+
+def test_spoiling_many_times_is_even():
+    """With one kind that never overlaps itself for long, the changed area grows with the number of spoilings."""
+    clean = torch.full((256, 1, 64, 64), 0.5)
+    options = SpoilOptions(probability=0.75, kinds=("spot",))
+    areas = [(spoil_many(clean, seeded(), options, most=most) != clean).float().mean().item() for most in (1, 4)]
+    assert areas[1] == pytest.approx(2.5 * areas[0], rel=0.25)
+    spoiled = spoil_many(clean, seeded(3), options, most=4)
+    untouched = (spoiled == clean).flatten(1).all(dim=1).float().mean().item()
+    assert untouched == pytest.approx(0.25, abs=0.09)
+    assert torch.equal(spoiled, spoil_many(clean, seeded(3), options, most=4))

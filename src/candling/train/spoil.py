@@ -18,9 +18,9 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SpoilKind", "SpoilOptions", "perlin_mask", "perlin_noise", "spoil", "spoil_often"]
+__all__ = ["SpoilKind", "SpoilOptions", "perlin_mask", "perlin_noise", "spoil", "spoil_many", "spoil_often"]
 
-SpoilKind = Literal["perlin", "texture", "cutpaste", "scratch", "spot", "fill", "warp", "blur", "noise"]
+SpoilKind = Literal["perlin", "texture", "cutpaste", "scratch", "spot", "fill", "warp", "blur", "noise", "stain"]
 
 FINEST = 5
 """Perlin lattices have 2^0 ... 2^5 cells along each axis."""
@@ -45,7 +45,8 @@ class SpoilOptions(BaseModel):
             ``texture`` (clouds of another place of the same or another image, turned and zoomed), ``cutpaste`` (a
             rectangle of it),
             ``scratch`` (a thin curve, dark or bright), ``spot`` (soft ellipses), ``fill`` (an ellipse of local mean),
-            ``warp`` (a place is dragged aside), ``blur`` and ``noise`` (an ellipse is smoothed, or grows rough).
+            ``warp`` (a place is dragged aside), ``blur`` and ``noise`` (an ellipse is smoothed, or grows rough),
+            ``stain`` (clouds darker or lighter than what shines through them).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -100,6 +101,24 @@ def spoil_often(images: Tensor, generator: torch.Generator, options: SpoilOption
     for _ in range(marks):
         spoiled, _ = spoil(spoiled, generator, kinds=options.kinds, probability=probability)
         probability *= 0.5
+    return spoiled
+
+
+def spoil_many(images: Tensor, generator: torch.Generator, options: SpoilOptions, *, most: int) -> Tensor:
+    """Spoil each image from once to ``most`` times, all equally likely; with what is left of the probability, never.
+
+    Args:
+        images: float32 (N, C, H, W) in [0, 1]; not changed.
+        generator: the only source of randomness.
+        options: the kinds, and how likely an image is spoiled at all.
+        most: at most so many spoilings of an image.
+    """
+    draw = _Draw(generator, images.device)
+    times = (1 + draw.integers((len(images),), most)) * (draw.uniform((len(images),)) < options.probability)
+    spoiled = images.clone()
+    for turn in range(int(times.max())):
+        (which,) = torch.nonzero(times > turn, as_tuple=True)
+        spoiled[which], _ = spoil(spoiled[which], generator, kinds=options.kinds, probability=1.0)
     return spoiled
 
 
@@ -322,6 +341,16 @@ def _noise(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
     return opacity, paint, opacity > 0.5
 
 
+def _stain(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+    """Darken or lighten clouds of Perlin noise, unevenly: what is behind shines through."""
+    noise, mask = (part.to(images.device) for part in perlin_mask(len(which), _size(images), draw.generator))
+    uneven = 1.0 + 0.4 * torch.randn(noise.shape, generator=draw.generator, device=draw.generator.device)
+    uneven = F.avg_pool2d(uneven.to(images.device), 3, stride=1, padding=1, count_include_pad=False)
+    strength = draw.signs((len(which), 1, 1, 1)) * draw.log_uniform((len(which), 1, 1, 1), 0.1, 0.7)
+    opacity = mask * F.avg_pool2d(mask.to(images), 3, stride=1, padding=1)  # soft at the edge
+    return opacity, images[which] * (1.0 + strength * uneven).clamp(min=0.0), mask
+
+
 def _ellipse(draw: _Draw, count: int, shape: tuple[int, int], *, least: float, most: float) -> Tensor:
     """Draw one soft-edged ellipse a map, half-axes a share of the shorter side: float (n, 1, H, W) in [0, 1]."""
     height, width = shape
@@ -356,4 +385,5 @@ _PAINTERS: dict[str, Callable[[Tensor, Tensor, _Draw], _Painted]] = {
     "warp": _warp,
     "blur": _blur,
     "noise": _noise,
+    "stain": _stain,
 }

@@ -230,6 +230,6 @@ def test_learning_helps():
     """After some updates the loss on the same spoilings is lower than at first."""
     method = begun(Options(width=8))
     first = np.mean([method.validate(batch(step))["loss"] for step in range(100, 104)])
-    for step in range(24):
+    for step in range(40):
         method.step(batch(step))
     assert np.mean([method.validate(batch(step))["loss"] for step in range(100, 104)]) < 0.8 * first

@@ -23,7 +23,7 @@ from candling.train.configure import image_score
 from candling.train.marker import EVIDENCE_AT, FINE_AT, STRIDE, Marker
 from candling.train.memory import Memory, MemoryOptions, Seen, blank_memory, pad_to_cells
 from candling.train.remembering import Remembered, nearest_inside, remember_good
-from candling.train.spoil import SpoilOptions, spoil_often
+from candling.train.spoil import SpoilOptions, spoil_many
 from candling.train.updates import numbers, set_up, update
 from candling.train.visible import marking_losses, visible
 
@@ -67,7 +67,7 @@ class Options(BaseModel):
         width: channels of the network at a quarter of the size; up to three times as many below.
         trust: weight of the memory's word beside the network's; 0 is the network alone.
         softness: the network's logits are divided by this before they become its word, in [0, 1].
-        marks: an image is spoiled up to this many times, the second and later ones half as likely.
+        marks: an image is spoiled once to this many times, all equally likely.
         visible: a change counts as defect above so many times the texture around it; below it nothing is taught.
         average: the exported weights are a moving average with at most this share of the old.
         evidence: the network sees the memory; False is the plain U-Net, for comparison.
@@ -81,7 +81,7 @@ class Options(BaseModel):
     width: int = Field(default=32, ge=4, le=256)
     trust: float = Field(default=1.0, ge=0, le=10)
     softness: float = Field(default=2.0, gt=0)
-    marks: int = Field(default=2, ge=1, le=10)
+    marks: int = Field(default=6, ge=1, le=20)
     visible: float = Field(default=1.2, ge=0)
     average: float = Field(default=0.998, ge=0, lt=1)
     evidence: bool = True
@@ -263,7 +263,7 @@ class MemoryUNet:
         self, network: nn.Module, clean: Tensor, generator: torch.Generator, own: Tensor | None
     ) -> dict[str, Tensor]:
         with torch.no_grad():
-            spoiled = spoil_often(clean, generator, self._options.spoil, marks=self._options.marks)
+            spoiled = spoil_many(clean, generator, self._options.spoil, most=self._options.marks)
             defect, undecided = visible(clean, spoiled, times=self._options.visible)
             evidence, fine, _ = self._sharing(spoiled, own)
         logits = network(spoiled.contiguous(memory_format=torch.channels_last), evidence, fine)
