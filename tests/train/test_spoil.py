@@ -7,7 +7,16 @@ from typing import get_args
 import pytest
 import torch
 
-from candling.train.spoil import LEAST_PIXELS, SpoilKind, SpoilOptions, perlin_mask, perlin_noise, spoil, spoil_many, spoil_often
+from candling.train.spoil import (
+    LEAST_PIXELS,
+    SpoilKind,
+    SpoilOptions,
+    perlin_mask,
+    perlin_noise,
+    spoil,
+    spoil_many,
+    spoil_often,
+)
 
 KINDS = get_args(SpoilKind)
 

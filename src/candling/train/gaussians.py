@@ -50,8 +50,7 @@ class Gaussians(nn.Module):
         ``leave_out`` leaves nothing out: a Gaussian of many images hardly knows a single one. It names no good cell
         either then, since nobody looks at one while a network is trained.
         """
-        silent = self.examples is None or leave_out is not None
-        number = None if silent else self.examples(maps).number
+        number = None if self.examples is None or leave_out is not None else self.examples(maps).number
         return Nearest(distance(maps, self.mean, self.whiten), maps - self.mean, number)
 
 
