@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
 DEMO_MINUTES ?= 2
-DEMO_PRODUCT ?= capsules
+DEMO_PRODUCT ?= vials
 
 .PHONY: help venv demo test check format bench docs clean
 
@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $(READY)
 
-demo: venv ## draw capsules (DEMO_PRODUCT=vials: a line of vials), train two minutes, calibrate, evaluate, name the report
+demo: venv ## draw a line of vials (DEMO_PRODUCT=capsules: capsules), train two minutes, judge a kit, name the reports
 	$(BIN)/candling demo --product $(DEMO_PRODUCT) --out $(DEMO) --minutes $(DEMO_MINUTES) --overwrite
 
 test: venv ## run every test

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ["startup", "install_size", "cold_start", "inspect_speed", "training_speed", "memory_speed"]
+NAMES = ["startup", "install_size", "cold_start", "inspect_speed", "training_speed", "memory_speed", "strip_speed"]
 
 
 def main() -> None:

@@ -7,7 +7,8 @@
 Malaria cells are split by patient, a third for testing, another third for each seed, which is the training's too. All
 scores of the graph are measured, so that one table compares mean, top-k, window and map scores of one network. A limit
 for 5 % false rejects comes from held-out good cells of training patients; "judged" is the verdict of the recipe's own
-limits, where it has several they were chosen together.
+limits, where it has several they were chosen together: histograms of the judged scores with their limits, some points
+of two of them, and which limit rejected how many. Speed is that of files to verdicts, after a warm-up.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from record import DATA, done_before, keep, runs
 
 FALSE_REJECTS = 0.05
 STATED = ("cells", "cells_published", "cells_adversarial")
+BINS = 48
+POINTS = 160
+"""At most so many cells of a kind are kept one by one, evenly drawn."""
 
 
 def measured(name: str, *, seed: int, minutes: float | None) -> dict[str, Any]:
@@ -55,6 +59,7 @@ def measured(name: str, *, seed: int, minutes: float | None) -> dict[str, Any]:
             one.verdict.value == "accept" for one in inspector.inspect_files([s.path for s in tested], maps=False)
         ]
         speed = len(tested) / (time.monotonic() - began)
+        limits = {score: limit.high for (_, score), limit in inspector.limits.items()}
     keys = sorted({key for one in scored for key in one.scores})
     good = np.array([sample.is_good for sample in tested])
     accepted = np.array(verdicts)
@@ -73,11 +78,45 @@ def measured(name: str, *, seed: int, minutes: float | None) -> dict[str, Any]:
             "scores": list(bundle.recipe.limits.scores),
             "false_rejects": float(np.mean(~accepted[good])),
             "missed": float(np.mean(accepted[~good])),
+            "limits": limits,
+            **distributions(scored, good, limits),
         },
         "seconds": took,
         "updates": bundle.card.training["updates"],
         "cells_a_second": speed,
     }
+
+
+def distributions(scored: list[Any], good: np.ndarray, limits: dict[str, float]) -> dict[str, Any]:
+    """Give histograms of the judged scores, some cells one by one, and which limits rejected how many of which kind."""
+    values = np.array([[one.scores["whole", score][0] for score in limits] for one in scored])
+    beyond = values > np.array(list(limits.values()))
+    kinds = {"good": good, "anomalous": ~good}
+    histograms = {}
+    for at, score in enumerate(limits):
+        ends = np.quantile(values[:, at], [0.002, 0.998])
+        edges = np.linspace(min(ends[0], limits[score]), max(ends[1], limits[score]), BINS + 1)
+        inside = np.clip(values[:, at], edges[0], edges[-1])
+        counts = {kind: _row(np.histogram(inside[chosen], edges)[0]) for kind, chosen in kinds.items()}
+        histograms[score] = {"from": float(edges[0]), "to": float(edges[-1]), **counts}
+    drawn = {kind: (at := np.flatnonzero(chosen))[:: -(-len(at) // POINTS)] for kind, chosen in kinds.items()}
+    return {
+        "histograms": histograms,
+        "points": {kind: "; ".join(map(_row, values[at])) for kind, at in drawn.items()},
+        "fired": {
+            kind: {
+                "+".join(score for score, fired in zip(limits, row, strict=True) if fired): int(count)
+                for row, count in zip(*np.unique(beyond[chosen], axis=0, return_counts=True), strict=True)
+                if row.any()
+            }
+            for kind, chosen in kinds.items()
+        },
+    }
+
+
+def _row(numbers: np.ndarray) -> str:
+    """Write numbers on one line of the stored file."""
+    return " ".join(f"{number:.4g}" for number in numbers)
 
 
 def figures(good: np.ndarray, anomalous: np.ndarray, held: np.ndarray) -> dict[str, float | None]:
@@ -137,7 +176,8 @@ def main() -> None:
             found = measured(name, seed=seed, minutes=chosen.minutes)
             keep("cells", {**run, **found})
             best = {score: round(one["image_auroc"] or 0.0, 4) for score, one in found["scores"].items()}
-            print(name, seed, best, found["judged"], f"{found['cells_a_second']:.0f} cells/s", flush=True)
+            shares = {key: round(found["judged"][key], 4) for key in ("false_rejects", "missed")}
+            print(name, seed, best, shares, f"{found['cells_a_second']:.0f} cells/s", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python benchmarks/contamination.py --sets digits --seeds 0                # a minute on one core
     python benchmarks/contamination.py                                        # two sets, three shares, five seeds
+    python benchmarks/contamination.py --sets digits --shares 0.05 --epochs 2000     # ten times as long: 10 minutes
     python benchmarks/contamination.py --table                                # what is kept so far, as Markdown
 
 The study of Beggel, Pfeiffer and Bischl 2019 (arXiv 1901.06355), on malaria cells and on scikit-learn's digits. So many
@@ -180,7 +181,8 @@ def table() -> None:
     print("|---" * (len(heads) + 6) + "|")
     groups: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
     for run in runs("contamination"):
-        groups.setdefault((run["set"], run["share"], run["method"]), []).append(run)
+        name = f"{run['set']}, {run['epochs']} epochs"
+        groups.setdefault((name, run["share"], run["method"]), []).append(run)
     order = list(METHODS)
     for (name, share, method), found in sorted(groups.items(), key=lambda g: (g[0][0], g[0][1], order.index(g[0][2]))):
         cells = [interval([run["balanced_accuracy"][s][kind] for run in found]) for s in SOURCES for kind in KINDS]

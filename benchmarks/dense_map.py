@@ -4,8 +4,13 @@
 
 Two ways give the very numbers of the patches: *fragments* (pools begun at every row and column, the results as further
 images) and *dilated* convolutions and pools. Each runs in each engine that is installed, on all cores, the best of the
-rounds counts. Beside them stand the same network patch after patch, as the fibre report does, and in batches of 256,
-both in ONNX Runtime and scaled up from ``--patches`` of them. Weights are random: speed does not depend on them.
+rounds counts. Beside them stands the same network patch after patch, as the fibre report does: for each pixel the
+patch is cut from the frame, scaled, and given three equal channels. Two better loops stand there too: patches that were
+cut and scaled before, through a network of one channel; and the same in batches of 256. All three in ONNX Runtime, and
+scaled up from ``--patches`` of them. Weights are random: speed does not depend on them.
+
+The ratio is to the report's loop. No way can be much faster than the convolutions' multiplications: at stride 1 they
+are 51 GFLOP an image.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from record import record
 from torch import nn
 from torch.nn import functional
 
+from candling.pixels.prepare import scale
 from candling.runtime.engine import open_engine
 from candling.train.classifying import PatchNetwork, Whole
 from candling.train.export import _to_onnx
@@ -62,6 +68,17 @@ class Patches(nn.Module):
         return {"defect_probability": torch.sigmoid(self.head(self.stages(image))).flatten()}
 
 
+class Published(nn.Module):
+    """Patches (N, 1, 29, 29) to probabilities (N,), by the network as published: three equal channels."""
+
+    def __init__(self, network: PatchNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"defect_probability": torch.sigmoid(self.network(image))}
+
+
 def graph_of(network: nn.Module, images: torch.Tensor) -> bytes:
     with torch.no_grad():
         names = list(network(images[:1]))
@@ -82,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--stride", type=int, choices=[1, 2, 4, 8], default=1, help="of the fragments")
+    parser.add_argument("--note", default="", help="what the reader must know of the machine while it ran")
     parser.add_argument("--patches", type=int, default=400, help="so many are timed one after another")
     chosen = parser.parse_args()
     torch.manual_seed(0)
@@ -102,7 +120,21 @@ def main() -> None:
     with open_engine(graph_of(Patches(dense), torch.rand(2, 1, PATCH, PATCH)), engine="onnxruntime", requests=1) as one:
         expected = one.run(patches).scores["defect_probability"]
         loop = best(lambda: [one.run(patch[None]) for patch in patches], chosen.rounds) / len(patches) * pixels
-    figures: dict[str, object] = {"stride": chosen.stride, "rounds": chosen.rounds, "patch_loop_seconds": loop}
+    frame = np.rint(padded * 255).astype(np.uint8)
+
+    def as_reported() -> None:
+        for row, left in places:
+            reported.run(scale(frame[None, row : row + PATCH, left : left + PATCH]))
+
+    published = graph_of(Published(network), torch.rand(2, 1, PATCH, PATCH))
+    with open_engine(published, engine="onnxruntime", requests=1) as reported:
+        report_loop = best(as_reported, chosen.rounds) / len(places) * pixels
+    figures: dict[str, object] = {
+        "stride": chosen.stride,
+        "rounds": chosen.rounds,
+        "report_loop_seconds": report_loop,
+        "patch_loop_seconds": loop,
+    }
     batch = np.resize(patches, (256, *patches.shape[1:]))
     patch_graph = graph_of(Patches(dense), torch.rand(2, 1, PATCH, PATCH))
     with open_engine(patch_graph, engine="onnxruntime", requests=1, chunk=256) as many:
@@ -121,8 +153,9 @@ def main() -> None:
                     np.abs(given - expected).max()
                 )
     fastest = min(seconds, key=seconds.get)
-    figures |= {"seconds": seconds, "fastest": fastest, "ratio": loop / seconds[fastest]}
-    record("dense_map", {**figures, "goal": {"seconds": 0.5, "ratio": 200}})
+    figures |= {"seconds": seconds, "fastest": fastest, "ratio": report_loop / seconds[fastest]}
+    figures["ratio_to_patch_loop"] = loop / seconds[fastest]
+    record("dense_map", {**figures, "goal": {"seconds": 0.5, "ratio": 200}, "note": chosen.note})
 
 
 if __name__ == "__main__":

@@ -3,17 +3,18 @@
     python benchmarks/vials.py --work line_bench                              # hours
     python benchmarks/vials.py --work line_bench --methods drae --minutes 60
     python benchmarks/vials.py --work small --methods drae --minutes 8 --good 30 --defect 30 --runs 3
+    python benchmarks/vials.py --work line_bench --methods autoencoder --minutes 8 --together
 
 The line is drawn once into ``WORK/line``, and for ``memory_unet`` with the frames of a run as one picture, the same
 strips, into ``WORK/line_together``: training, limits and kit are three ranges of seeds that never meet, which
 ``candling check`` proves again from the table. Each method is one ``candling train`` (the same command goes on where it
-was interrupted), limits for strips, and one ``candling qualify`` of every run of the kit. What is done already (same
-recipe text, line, seed and minutes) is not done again.
+was interrupted); its graph looks at every run of calibration and kit once. What is done already (same recipe text,
+line, seed and minutes) is not done again.
 
 ``autoencoder`` is the network, loss, score and training of ``recipes/capsules.toml`` on the patches of
-``recipes/vials.toml``, ``grd_net`` those of ``recipes/grd_net.toml`` with the spoilings of ``vials_together``. Limits
-are moved together once more for the rule of runs: that is one factor on all severities, so the kit needs no second
-look, and both figures stand side by side.
+``recipes/vials.toml``, ``grd_net`` those of ``recipes/grd_net.toml`` with the spoilings of ``vials_together``; with
+``--together`` every method sees the three frames as one picture. From the scores limits are chosen twice, for strips
+and for the rule of runs, by ``decide.levels`` as ``candling calibrate`` does; both figures stand side by side.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import csv
 import json
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,16 +40,31 @@ RECIPES = {"drae": "vials", "memory_unet": "vials_together"}
 ENDLESS = 1_000_000
 """Epochs of a run that ends by its minutes."""
 
+TARGETS = {"strips": 0.01, "runs": 0.05}
+"""Share of good strips, and of good products by their runs, that limits may reject: 60 products support no less."""
+
+FACTORS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.35, 1.5, 2.0)
+"""The operating curve is drawn at these multiples of the limits."""
+
 Row = dict[str, str]
+Scores = dict[str, Any]
+"""One run: its product, and the values of every region's patches."""
+
+Severities = dict[str, list[float]]
+"""Of each product, how bad each of its runs is: 1 is the limit."""
 
 
-def recipe_for(method: str) -> Recipe:
-    """Give a method's recipe on the patches of the vial line."""
+def recipe_for(method: str, *, together: bool = False) -> Recipe:
+    """Give a method's recipe on the patches of the vial line, each frame by itself or the three as one picture."""
     from candling.recipe import MethodChoice, load_recipe
 
+    vials = load_recipe("vials_together" if together else "vials")
+    if RECIPES.get(method) == "vials_together":
+        return load_recipe("vials_together")
     if method in RECIPES:
-        return load_recipe(RECIPES[method])
-    vials, other = load_recipe("vials"), load_recipe("grd_net" if method == "grd_net" else "capsules")
+        own = load_recipe(RECIPES[method])
+        return vials.model_copy(update={"method": own.method, "training": own.training, "limits": own.limits})
+    other = load_recipe("grd_net" if method == "grd_net" else "capsules")
     training = {"hold_out": vials.training.hold_out, "epochs": ENDLESS, "minutes": None, "batch_size": 16}
     chosen = other.method.model_dump()
     if method == "grd_net":
@@ -81,11 +98,12 @@ def drawn(work: Path, line: dict[str, Any], *, together: bool) -> Path:
     return folder
 
 
-def bundle_of(method: str, line: Path, work: Path, *, seed: int, minutes: float | None) -> tuple[Path, float]:
+def bundle_of(
+    method: str, recipe: Recipe, line: Path, work: Path, *, seed: int, minutes: float | None
+) -> tuple[Path, float]:
     """Train, or go on, or find trained; give the bundle and the minutes that training took."""
     from candling.recipe import dump_recipe
 
-    recipe = recipe_for(method)
     name = f"{method}-{digest(recipe)}-{seed}-{minutes or 0:g}"
     text, bundle = work / f"{name}.toml", work / f"{name}.bundle"
     text.write_text(dump_recipe(recipe), encoding="utf-8")
@@ -97,95 +115,125 @@ def bundle_of(method: str, line: Path, work: Path, *, seed: int, minutes: float 
 
 
 def qualified(bundle: Path, line: Path, *, runs: int) -> dict[str, Any]:
-    """Qualify on the kit by the bundle's limits for strips, and by the same limits moved for the rule of runs."""
-    out = bundle.with_suffix(".qualification")
-    agree = runs * 7 // 10 + (runs * 7 % 10 > 0)
-    if not (out / "qualification.json").is_file():
-        words = ["--out", str(out), "--policy", f"{agree}/{runs}", "--overwrite", "--json"]
-        candling("qualify", str(bundle), str(line), *words)
-    answer = json.loads((out / "qualification.json").read_text(encoding="utf-8"))
-    table = _rows(out / "machine.csv")
+    """Qualify on the kit by limits for strips, and by limits for the rule of runs, from one look at every picture."""
+    goods, kit = (scores_of(bundle, line, split) for split in ("calibration", "kit"))
     facts = {row["product"]: row for row in _rows(line / "samples.csv") if row["split"] == "kit"}
-    policy = answer["run_policy"]
+    agree = runs * 7 // 10 + (runs * 7 % 10 > 0)
+    counted = {len(of) for of in by_product(goods).values()}
+    figures = judged([[one] for one in goods], kit, facts, agree=agree, together=1)
+    if counted == {runs}:
+        figures["for_runs"] = judged(list(by_product(goods).values()), kit, facts, agree=agree, together=agree)
+    return {"for_runs": None, **figures}
+
+
+def scores_of(bundle: Path, line: Path, split: str) -> list[Scores]:
+    """Score every run of a split with a bundle, or read what was scored before: by product and run, in order."""
+    from candling.data.samples import group_acquisitions, load_samples
+    from candling.runtime.inspector import Inspector
+    from candling.workflow.scoring import score_acquisitions
+
+    told = bundle.with_suffix(f".{split}.json")
+    if not told.is_file():
+        inspector = Inspector.load(bundle)
+        samples = [sample for sample in load_samples(line) if sample.split == split]
+        acquisitions = group_acquisitions(samples, inspector.recipe.frames)
+        scored = score_acquisitions(inspector, acquisitions)
+        [score] = inspector.recipe.limits.scores
+        found = [
+            {"product": one.product, "scores": {region: each.scores[region, score] for region, _ in each.scores}}
+            for one, each in zip(acquisitions, scored, strict=True)
+        ]
+        told.write_text(json.dumps(found), encoding="utf-8")
+    read: list[Scores] = json.loads(told.read_text(encoding="utf-8"))
+    return read
+
+
+def judged(
+    goods: list[list[Scores]], kit: list[Scores], facts: dict[str, Row], *, agree: int, together: int
+) -> dict[str, Any]:
+    """Choose limits on good strips, ``together`` of whose runs must agree, and judge the kit by them.
+
+    Gives the rule of runs with its intervals, shares of single runs, what was found by kind and by contrast, and the
+    rule's two shares for every factor on the severity, of which 1 is the limit.
+    """
+    from candling.decide.levels import Unit, choose_together, worst_severity
+
+    keys = [(region, "score") for region in kit[0]["scores"]]
+    value = TARGETS["strips" if together == 1 else "runs"]
+    units = [Unit(good=True, runs=tuple(_keyed(run) for run in of)) for of in goods]
+    chosen = choose_together(units, keys, goal="false_reject", value=value, agree=together)
+    limits = {(one.region, one.score): one.limit for one in chosen}
+    severities = {
+        product: [worst_severity(_keyed(run), limits) for run in of] for product, of in by_product(kit).items()
+    }
+    groups = {"by_defect": lambda row: row["defect"], "by_contrast": lambda row: _contrast(row["contrast"])}
     return {
-        "good_accepted": policy["good_accepted"],
-        "defects_rejected": policy["defects_rejected"],
-        "strips": single_runs(table, facts, limit=1.0),
-        "for_runs": by_runs(table, facts, limit=limit_for_runs(bundle, line), agree=agree),
-        "by_defect": by_group(table, facts, agree=agree, key=lambda row: row["defect"]),
-        "by_contrast": by_group(table, facts, agree=agree, key=lambda row: _contrast(row["contrast"])),
+        **by_rule(severities, facts, factor=1.0, agree=agree),
+        "strips": single_runs(severities, facts),
+        **{name: by_group(severities, facts, agree=agree, key=key) for name, key in groups.items()},
+        "limits": {region: limit.high for (region, _), limit in limits.items()},
+        "curve": curve(severities, facts, agree=agree),
     }
 
 
-def limit_for_runs(bundle: Path, line: Path) -> float | None:
-    """Give the severity at which the rule of runs keeps its target on the strips that limits are chosen on.
+def by_rule(severities: Severities, facts: dict[str, Row], *, factor: float, agree: int) -> dict[str, Any]:
+    """Classify every strip by its runs: the shares of good accepted and of defects rejected, with intervals."""
+    from candling.intervals import clopper_pearson
 
-    None where a product of that split has not as many runs as the rule counts.
-    """
-    from candling.data.samples import load_samples
-    from candling.errors import LimitError
-    from candling.runtime.inspector import Inspector
-    from candling.workflow.calibrate import calibrate, calibration_samples
-
-    inspector = Inspector.load(bundle)
-    samples = calibration_samples(load_samples(line), inspector.recipe)
-    try:
-        moved = calibrate(inspector, samples, level="run")
-    except LimitError:
-        return None
-    old = {(entry.region, entry.score): entry for entry in inspector.bundle.limits.entries}
-    entry = moved.entries[0]
-    before = old[entry.region, entry.score]
-    assert entry.high is not None
-    assert before.high is not None
-    return (entry.high - before.typical) / (before.high - before.typical)
-
-
-def single_runs(table: list[Row], facts: dict[str, Row], *, limit: float) -> dict[str, float]:
-    """Give the shares of single runs: of good strips accepted, of defective ones rejected."""
-    counted = Counter((facts[row["product"]]["label"] == "good", _severity(row) > limit) for row in table)
-    good, defect = (counted[of, True] + counted[of, False] for of in (True, False))
-    return {"good_accepted": counted[True, False] / good, "defects_rejected": counted[False, True] / defect}
-
-
-def by_runs(table: list[Row], facts: dict[str, Row], *, limit: float | None, agree: int) -> dict[str, Any] | None:
-    """Classify every strip by its runs at another limit of severity."""
-    if limit is None:
-        return None
-    right: defaultdict[bool, list[bool]] = defaultdict(list)
-    for product, rejects, runs in _counted(table, limit):
+    right: dict[str, list[bool]] = {"good_accepted": [], "defects_rejected": []}
+    for product, of in severities.items():
+        rejects = sum(severity > factor for severity in of)
         good = facts[product]["label"] == "good"
-        right[good].append((runs - rejects if good else rejects) >= agree)
-    shares = {name: sum(right[good]) / len(right[good]) for name, good in NAMES.items() if right[good]}
-    return {"severity": limit, **shares, "strips": single_runs(table, facts, limit=limit)}
+        right["good_accepted" if good else "defects_rejected"].append((len(of) - rejects if good else rejects) >= agree)
+    shares = {name: clopper_pearson(sum(of), len(of)) for name, of in right.items()}
+    return {
+        name: {**asdict(share), "count": sum(right[name]), "total": len(right[name])} for name, share in shares.items()
+    }
 
 
-NAMES = {"good_accepted": True, "defects_rejected": False}
+def single_runs(severities: Severities, facts: dict[str, Row]) -> dict[str, float]:
+    """Give the shares of single runs: of good strips accepted, of defective ones rejected."""
+    good = [one <= 1.0 for product, of in severities.items() if facts[product]["label"] == "good" for one in of]
+    defect = [one > 1.0 for product, of in severities.items() if facts[product]["label"] != "good" for one in of]
+    return {"good_accepted": sum(good) / len(good), "defects_rejected": sum(defect) / len(defect)}
 
 
-def by_group(table: list[Row], facts: dict[str, Row], *, agree: int, key: Any) -> dict[str, list[int]]:
+def by_group(severities: Severities, facts: dict[str, Row], *, agree: int, key: Any) -> dict[str, list[int]]:
     """Count the defects of each group that the rule of runs rejects, and all of them."""
     found: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for product, rejects, _ in _counted(table, 1.0):
+    for product, of in severities.items():
         if facts[product]["label"] != "good":
-            found[key(facts[product])][0] += rejects >= agree
+            found[key(facts[product])][0] += sum(severity > 1.0 for severity in of) >= agree
             found[key(facts[product])][1] += 1
     return dict(sorted(found.items()))
 
 
-def _counted(table: list[Row], limit: float) -> list[tuple[str, int, int]]:
-    rejects: defaultdict[str, list[bool]] = defaultdict(list)
-    for row in table:
-        rejects[row["product"]].append(_severity(row) > limit)
-    return [(product, sum(of), len(of)) for product, of in rejects.items()]
+def curve(severities: Severities, facts: dict[str, Row], *, agree: int) -> list[list[float]]:
+    """Give the operating curve: factor on the limits, share of good accepted, share of defects rejected by runs."""
+    points = []
+    for factor in FACTORS:
+        shares = by_rule(severities, facts, factor=factor, agree=agree)
+        points.append([factor, *(share["value"] for share in shares.values())])
+    return points
 
 
-def _severity(row: Row) -> float:
-    return float(row["score"] or "inf")
+def by_product(runs: list[Scores]) -> dict[str, list[Scores]]:
+    """Bring the runs of each product together, in their order."""
+    found: defaultdict[str, list[Scores]] = defaultdict(list)
+    for run in runs:
+        found[run["product"]].append(run)
+    return dict(found)
+
+
+def _keyed(run: Scores) -> dict[tuple[str, str], list[float]]:
+    return {(region, "score"): values for region, values in run["scores"].items()}
 
 
 def _contrast(text: str) -> str:
-    low = int(float(text) * 10 - 1e-9) / 10
+    value = float(text)
+    if value == 1.0:
+        return "1"
+    low = int(value * 10 - 1e-9) / 10
     return f"{low:.1f} to {low + 0.1:.1f}"
 
 
@@ -200,12 +248,13 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--minutes", type=float, default=60.0, help="training budget of each method")
     parser.add_argument("--seed", type=int, default=0, help="of training")
-    parser.add_argument("--train", type=int, default=160, help="good strips to learn from")
+    parser.add_argument("--train", type=int, default=300, help="good strips to learn from")
     parser.add_argument("--calibration", type=int, default=60, help="good strips to choose limits by")
     parser.add_argument("--good", type=int, default=120)
     parser.add_argument("--defect", type=int, default=141)
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--contrast", nargs=2, type=float, default=[0.5, 1.0])
+    parser.add_argument("--contrast", nargs=2, type=float, default=[1.0, 1.0])
+    parser.add_argument("--together", action="store_true", help="every method sees three frames as one picture")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
     line = {
@@ -219,18 +268,20 @@ def main() -> None:
         "contrast": chosen.contrast,
     }
     for method in chosen.methods:
+        recipe = recipe_for(method, together=chosen.together)
         run = {
             "method": method,
             "seed": chosen.seed,
             "minutes_budget": chosen.minutes,
             "line": line,
-            "text": digest(recipe_for(method)),
+            "frames": recipe.frames,
+            "text": digest(recipe),
         }
         if done_before("vials", run):
             print("done before:", run, flush=True)
             continue
-        folder = drawn(chosen.work, line, together=recipe_for(method).frames == 1)
-        bundle, minutes = bundle_of(method, folder, chosen.work, seed=chosen.seed, minutes=chosen.minutes)
+        folder = drawn(chosen.work, line, together=recipe.frames == 1)
+        bundle, minutes = bundle_of(method, recipe, folder, chosen.work, seed=chosen.seed, minutes=chosen.minutes)
         figures = qualified(bundle, folder, runs=chosen.runs)
         keep("vials", {**run, "minutes": minutes, **figures})
         print(json.dumps({"method": method, "minutes": minutes, **figures}, indent=1), flush=True)

@@ -143,7 +143,8 @@ def spread(runs: Runs, key: str) -> str:
 def foot(result: Results) -> str:
     """Say when and on what it was measured."""
     hardware = result["hardware"]
-    return f"Measured {result['date'][:10]} on {hardware['processor']}, {hardware['cores']} cores.\n"
+    cores = "1 core" if hardware["cores"] == 1 else f"{hardware['cores']} cores"
+    return f"Measured {result['date'][:10]} on {hardware['processor']}, {cores}.\n"
 
 
 def _beside(name: str, shown: str) -> list[str]:

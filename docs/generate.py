@@ -1,8 +1,9 @@
 """Write the generated parts of the documentation, or with ``--check`` tell whether they are up to date.
 
 Generated: docs/commands.md (from the commands' own help), docs/recipe.md (from the recipe's shape and the methods'
-options), docs/errors.md (from the error tree), and the tables between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``
-in README.md and docs (from benchmarks/results/*.json). Checked besides: every local link leads somewhere.
+options), docs/errors.md (from the error tree), and from benchmarks/results/*.json the tables between
+``<!-- begin NAME -->`` and ``<!-- end NAME -->`` in README.md and docs and the drawings of the cells page. Checked
+besides: every local link leads somewhere.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+from cells_plots import DRAWINGS
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo  # noqa: TC002 - scripts keep their imports together
 from tables import TABLES
@@ -58,6 +60,7 @@ def recipe_page() -> str:
     tables: list[tuple[str, type[BaseModel]]] = [
         ("story", recipe.Story),
         ("prepare", recipe.Prepare),
+        ("frame", recipe.FrameSize),
         ("regions", recipe.RegionChoice),
         ("method", recipe.MethodChoice),
         ("training", recipe.Training),
@@ -141,7 +144,8 @@ def pages() -> dict[Path, str]:
     for path in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]:
         if path not in made and "<!-- begin " in path.read_text(encoding="utf-8"):
             made[path] = filled(path.read_text(encoding="utf-8"), results)
-    return made
+    drawn = {DOCS / "pictures" / "cells" / f"{name}.svg": draw(results) for name, draw in DRAWINGS.items()}
+    return made | {path: text for path, text in drawn.items() if text is not None}
 
 
 def broken_links() -> list[str]:
@@ -161,6 +165,7 @@ def main() -> int:
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(path)
             if "--check" not in sys.argv:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
                 print(f"wrote {path.relative_to(ROOT)}")
     problems = broken_links()

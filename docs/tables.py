@@ -5,10 +5,13 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from cells_tables import cells, contamination, density_speed
+from blood_cells_tables import blood_cells, boxed_nuclei
+from cells_tables import cells, cells_fired, cells_speed, contamination, density_speed
+from counting_tables import histogram_matching, huge_image, vgg_cells
 from detector_tables import LATER, NAMES, contaminated, detector, foot, memory_speed, newest, spread, surface
-from nanofibres_tables import dense_map, nanofibres
-from vials_tables import vials, vials_by_contrast, vials_by_defect
+from nanofibres_tables import dense_map, huge_map, nanofibres
+from product_tables import products
+from vials_tables import strip_speed, vials, vials_by_contrast, vials_by_defect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,15 +113,25 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "quality": quality,
     "speed": speed,
     "surface": surface,
+    "products": products,
     "detector": detector,
     "contaminated": contaminated,
     "memory_speed": memory_speed,
     "vials": vials,
+    "strip_speed": strip_speed,
     "vials_by_contrast": vials_by_contrast,
     "vials_by_defect": vials_by_defect,
     "nanofibres": nanofibres,
     "dense_map": dense_map,
+    "huge_map": huge_map,
     "cells": cells,
+    "cells_fired": cells_fired,
+    "cells_speed": cells_speed,
     "contamination": contamination,
     "density_speed": density_speed,
+    "blood_cells": blood_cells,
+    "boxed_nuclei": boxed_nuclei,
+    "histogram_matching": histogram_matching,
+    "vgg_cells": vgg_cells,
+    "huge_image": huge_image,
 }

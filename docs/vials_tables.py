@@ -6,16 +6,16 @@ from typing import Any
 
 from detector_tables import LATER, foot, newest
 
-__all__ = ["vials", "vials_by_contrast", "vials_by_defect"]
+__all__ = ["strip_speed", "vials", "vials_by_contrast", "vials_by_defect"]
 
 Results = dict[str, Any]
 Runs = list[dict[str, Any]]
 
 SHOWN = {
-    "drae": "`vials`: DRAE",
+    "memory_unet": "memory and U-Net (recipe `vials_together`)",
+    "drae": "DRAE (recipe `vials`)",
     "grd_net": "GRD-Net",
-    "memory_unet": "`vials_together`: memory and U-Net",
-    "autoencoder": "network of `capsules`",
+    "autoencoder": "plain autoencoder (recipe `capsules`)",
 }
 PUBLISHED = ("0.9467 or 0.9694", "0.9694 or 0.9467", "0.9599 or 0.9676", "0.9676 or 0.9599")
 """Ferrari et al. 2024, tables 2 and 3; which class they call by which name is not clear, so both readings stand."""
@@ -27,9 +27,9 @@ def vials(results: Results) -> str:
     if not found:
         return LATER
     columns = ("good accepted, a run", "defects rejected, a run", "good accepted by runs", "defects rejected by runs")
-    lines = [f"| recipe | minutes | limits for | {' | '.join(columns)} |", "|---|---|---|---|---|---|---|"]
+    lines = [f"| method | minutes | limits for | {' | '.join(columns)} |", "|---|---|---|---|---|---|---|"]
     for run in found:
-        shown, minutes = SHOWN[run["method"]], f"{run['minutes']:.0f}"
+        shown, minutes = f"{SHOWN[run['method']]}, {_patches(run)}", f"{run['minutes']:.0f}"
         cells = [*_both(run["strips"]), *_both(run)]
         lines.append(f"| {shown} | {minutes} | strips | {' | '.join(cells)} |")
         if run.get("for_runs"):
@@ -40,25 +40,47 @@ def vials(results: Results) -> str:
 
 
 def vials_by_defect(results: Results) -> str:
-    """Count the defects of each kind that the rule of runs rejects."""
+    """Count the defects of each kind that the rule of runs rejects, by limits for runs where there are such."""
     return _grouped(results, "by_defect", "defect")
 
 
 def vials_by_contrast(results: Results) -> str:
-    """Count the defects of each contrast that the rule of runs rejects."""
+    """Count the defects of each contrast that the rule of runs rejects, likewise."""
     return _grouped(results, "by_contrast", "contrast")
+
+
+def strip_speed(results: Results) -> str:
+    """Milliseconds of a whole strip by recipe, and the operations on a patch."""
+    if "strip_speed" not in results:
+        return LATER
+    lines = [
+        "| recipe | patches | median, ms | 99th percentile, ms | largest, ms | of it the graph, ms | GFLOP a patch |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for recipe, run in results["strip_speed"]["figures"].items():
+        times = [f"{run[name]:.0f}" for name in ("p50_ms", "p99_ms", "max_ms")]
+        graph = f"{run['steps_p50_ms']['predict']:.0f}"
+        cells = [f"`{recipe}`", str(run["patches"]), *times, graph, f"{run['flops_per_patch'] / 1e9:.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n\n" + foot(results["strip_speed"])
 
 
 def _grouped(results: Results, key: str, head: str) -> str:
     found = _newest(results)
     if not found:
         return LATER
-    names = sorted({name for run in found for name in run[key]})
+    groups = [(run.get("for_runs") or run)[key] for run in found]
+    names = sorted({name for group in groups for name in group})
     lines = [f"| {head} | {' | '.join(SHOWN[run['method']] for run in found)} |", "|---|" + "---|" * len(found)]
     for name in names:
-        cells = [" of ".join(map(str, run[key][name])) if name in run[key] else "" for run in found]
+        cells = [" of ".join(map(str, group[name])) if name in group else "" for group in groups]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _patches(run: dict[str, Any]) -> str:
+    """Say what one patch shows."""
+    return "three frames as one picture" if run.get("frames") == 1 else "single frames"
 
 
 def _newest(results: Results) -> Runs:
@@ -78,7 +100,8 @@ def _both(figures: dict[str, Any]) -> list[str]:
 def _kit(run: dict[str, Any]) -> str:
     line = run["line"]
     low, high = line["contrast"]
+    contrast = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     return (
-        f"Kit: {line['kit_good']} good and {line['kit_defect']} defective strips, {line['runs']} runs each, contrast "
-        f"{low:g} to {high:g}; {line['train_strips']} strips to learn from, {line['calibration_strips']} for limits.\n"
+        f"Kit: {line['kit_good']} good and {line['kit_defect']} defective strips, {line['runs']} runs each, "
+        f"contrast {contrast}; {line['train_strips']} strips to learn from, {line['calibration_strips']} for limits.\n"
     )

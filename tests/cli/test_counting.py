@@ -5,25 +5,29 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch import nn
 
 from candling.cli.run import run
-from candling.data.annotations import read_annotations, write_annotations
+from candling.data.annotations import Annotation, read_annotations, write_annotations
 from candling.data.samples.numbered import load_cells
-from candling.pixels.read import read_image
+from candling.measure.count_spread import CountSpread
+from candling.pixels.read import read_image, windows
 from candling.recipe import Recipe
 from candling.runtime.bundle import Card, DataFacts, LimitsFile, save_bundle
-from candling.runtime.cells import COUNTING, Counting, encode_counting
+from candling.runtime.counting import COUNTING, Counting, encode_counting
 from candling.runtime.learned import FIT, LEARNED, encode_learned
-from candling.scenes.cells import write_dataset
+from candling.scenes.cells import draw_cells, write_dataset
 from candling.train.export import export
+from candling.workflow import cell_results
 
 LEVEL = 0.06
 
@@ -61,7 +65,8 @@ def counter(fields: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     card = Card(
         name="drawn", method="unet", created=datetime(2026, 1, 1, tzinfo=UTC), candling="0", data=facts, witness={}
     )
-    counting = Counting({"cell": 0.5}, 0.0, border_px=2, least_px=10, reach_px=2, step_px=2)
+    spreads = {"cell": CountSpread(0.5, 0.9, 12)}
+    counting = Counting({"cell": 0.5}, 0.0, border_px=2, least_px=10, reach_px=2, step_px=2, spreads=spreads)
     learned = encode_learned([(FIT, load_cells(fields).set.samples[:2])])
     folder = tmp_path_factory.mktemp("bundle") / "cells.bundle"
     return save_bundle(
@@ -101,6 +106,11 @@ def test_count_leaves_tables_annotations_and_pictures(counter, fields, tmp_path,
     assert sum(len(one.objects) for one in found.images) == said["cells"]
     assert found.unreviewed == said["cells"]
     assert len(list((out / "overlays").iterdir())) == 6
+    for row, told in zip(counts, said["counts"], strict=True):
+        half = 0.5 * max(int(row["count"]), 1) ** 0.5
+        assert int(row["count_low"]) == max(0, np.ceil(int(row["count"]) - half))
+        assert int(row["count_high"]) == np.floor(int(row["count"]) + half)
+        assert told["intervals"] == {"cell": [int(row["count_low"]), int(row["count_high"])]}
     area = {row["image"]: int(row["covered_px"]) for row in counts}
     for name, covered in area.items():
         assert covered == sum(int(row["area_px"]) for row in cells if row["image"] == name)
@@ -190,6 +200,84 @@ def test_a_correction_comes_back(counter, fields, tmp_path, capsys):
     mine = next(one for one in kept.images if one.image == fullest.image)
     assert [one.review.value for one in mine.objects].count("rejected") == 1
     assert any(one.left == first.left and one.review.value == "rejected" for one in mine.objects)
+
+
+def test_the_labour_of_a_correction_is_told_image_by_image(counter, fields, tmp_path, capsys):
+    """One box moved, one taken away and one added in the fullest image; the others came back as they were."""
+    out = tmp_path / "out"
+    assert answer(capsys, "prelabel", counter, fields / "images", "--out", out)[0] == 0
+    sent = read_annotations(out / "voc")
+    fullest = max(sent.images, key=lambda one: len(one.objects))
+    moved, _, *kept = fullest.objects
+    by_hand = Annotation("cell", 100.0, 70.0, 120.0, 90.0)
+    corrected = (replace(moved, left=moved.left + 3.0, right=moved.right + 3.0), *kept, by_hand)
+    back = [replace(one, objects=corrected) if one is fullest else one for one in sent.images]
+    write_annotations(type(sent)(tuple(back)), tmp_path / "back", layout="voc")
+    words = (out / "voc", tmp_path / "back", "--out", tmp_path / "reviewed.csv", "--labour", tmp_path / "labour.csv")
+    code, took, _ = answer(capsys, "import", *words)
+    assert code == 0
+    assert (took["moved"], took["added"], took["removed"], took["unreviewed"]) == (1, 1, 1, 0)
+    table = {row["image"]: row for row in rows(tmp_path / "labour.csv")}
+    assert len(table) == 7
+    mine, whole = table[fullest.image], table["all"]
+    assert [mine[key] for key in ("moved", "added", "removed", "kept")] == ["1", "1", "1", str(len(kept))]
+    assert [whole[key] for key in ("moved", "added", "removed", "kept")] == ["1", "1", "1", str(took["kept"])]
+    assert float(whole["saved"]) == pytest.approx(took["saved"], abs=1e-4)
+    code, _, err = answer(capsys, "import", *words[:3], tmp_path / "other.csv", *words[4:])
+    assert code != 0
+    assert "labour.csv" in err
+    assert not (tmp_path / "other.csv").exists()
+
+
+def test_suggest_names_the_counts_most_in_doubt(counter, fields, tmp_path, capsys):
+    """Most doubtful first: a table, a page that opens offline, and the boxes of just these drawn for correction."""
+    out = tmp_path / "out"
+    code, said, _ = answer(capsys, "suggest", counter, fields / "images", "--out", out, "--count", "3")
+    assert code == 0
+    assert len(said) == 3
+    doubts = [one["doubt"] for one in said]
+    assert doubts == sorted(doubts, reverse=True)
+    table = rows(out / "suggested.csv")
+    assert [row["path"] for row in table] == [str(Path(one["path"]).resolve()) for one in said]
+    assert all(int(row["least"]) <= int(row["count"]) <= int(row["most"]) for row in table)
+    page = (out / "suggested.html").read_text()
+    assert page.count("data:image/jpeg") == 3
+    assert "default-src 'none'" in page
+    drawn = read_annotations(out / "to_correct" / "voc")
+    assert {one.image for one in drawn.images} == {Path(one["path"]).name for one in said}
+    assert drawn.unreviewed == sum(len(one.objects) for one in drawn.images)
+
+
+def test_suggest_leaves_out_what_it_cannot_read(counter, fields, tmp_path, capsys):
+    """One is named, all are an error."""
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    assert run(["suggest", str(counter), str(fields / "images"), str(broken), "--out", str(tmp_path / "a")]) == 0
+    assert "broken.png" in capsys.readouterr().err
+    code, _, err = answer(capsys, "suggest", counter, broken, "--out", tmp_path / "b")
+    assert code == 3
+    assert "readable" in err
+
+
+def test_an_image_too_large_for_memory_is_counted_in_parts(counter, fields, tmp_path, capsys, monkeypatch):
+    """The same rows as from the image read whole; a labelling tool could not open it, so prelabel says so."""
+    field = draw_cells(np.random.default_rng(0), height=500, width=700, cells=60, radius_px=8.0)
+    picture = tmp_path / "large.tif"
+    tifffile.imwrite(picture, field.frame, tile=(64, 64), compression="zlib")
+    tables = []
+    for name, most in (("whole", 2**26), ("parts", 500 * 700 - 1)):
+        monkeypatch.setattr(windows, "MAX_PIXELS", most)
+        code, said, _ = answer(capsys, "count", counter, picture, "--out", tmp_path / name)
+        assert code == 0
+        assert said["cells"] > 20
+        tables.append((rows(tmp_path / name / "counts.csv"), rows(tmp_path / name / "cells.csv")))
+        assert len(list((tmp_path / name / "overlays").iterdir())) == 1
+    assert tables[0] == tables[1]
+    monkeypatch.setattr(cell_results, "SAMPLE_PX", 200)
+    code, said, _ = answer(capsys, "prelabel", counter, picture, fields / "images", "--out", tmp_path / "drawn")
+    assert code == 0
+    assert said["images"] == 6
+    assert "large.tif" in said["problems"][0]
 
 
 def test_corrections_of_other_images_are_refused(counter, fields, tmp_path, capsys):

@@ -117,3 +117,29 @@ def test_masks_that_do_not_fit_are_named(tmp_path):
     broken.write_bytes(b"no picture")
     with pytest.raises(DataError, match="broken"):
         read_numbered(Sample(image, "good", "train", mask=broken))
+
+
+def test_dots_of_the_images_names_or_with_dots_for_cell_are_masks(tmp_path):
+    """Every bright pixel, grey or in colour, is a numbered disc; discs that meet part half-way."""
+    picture(tmp_path / "images" / "001cell.png", (30, 40))
+    picture(tmp_path / "images" / "b.png", (30, 40))
+    marks = np.zeros((30, 40, 3), np.uint8)
+    marks[10, 10, 2] = marks[10, 14, 2] = marks[25, 39, 2] = 255
+    (tmp_path / "dots").mkdir()
+    cv2.imwrite(str(tmp_path / "dots" / "001dots.png"), marks)
+    cv2.imwrite(str(tmp_path / "dots" / "b.png"), marks[:, :, 2])
+    found = load_cells(tmp_path)
+    assert found.problems == ()
+    for sample in found.set:
+        _, labels = read_numbered(sample)
+        assert np.unique(labels).tolist() == [0, 1, 2, 3]
+        assert (labels[10, 6], labels[10, 11], labels[10, 13], labels[10, 18], labels[10, 19]) == (1, 1, 2, 2, 0)
+
+
+def test_two_pictures_of_dots_for_one_image_are_named(tmp_path):
+    """Nobody knows which is right."""
+    picture(tmp_path / "images" / "1cell.png")
+    for name in ("1cell.png", "1dots.png"):
+        picture(tmp_path / "dots" / name)
+    with pytest.raises(SamplesError, match=r"1cell\.png and .*1dots\.png"):
+        load_cells(tmp_path)

@@ -69,6 +69,22 @@ def test_both_regions_carry_their_share():
     assert min(alone) > 0.06
 
 
+def test_strange_runs_of_good_strips_do_not_widen_their_region():
+    """Every strip's body looks odd in two of ten runs: seven of ten still reject a body that is worse in every run."""
+    rng = np.random.default_rng(5)
+    odd = [draw(rng, runs=8).runs + draw(rng, runs=2, shift=40.0).runs for _ in range(60)]
+    chosen = choose_together(
+        [Unit(good=True, runs=runs) for runs in odd], KEYS, goal="false_reject", value=0.05, agree=7
+    )
+    body = next(one.limit for one in chosen if one.region == "body")
+    assert body.high < 5 + 5.0
+    assert body.typical == pytest.approx(5.0, abs=0.5)
+    good = [sum(rejects(draw(rng, runs=10), chosen)) for _ in range(200)]
+    bad = [sum(rejects(draw(rng, runs=10, shift=4.0), chosen)) for _ in range(200)]
+    assert np.mean([rejected <= 3 for rejected in good]) > 0.9
+    assert np.mean([rejected >= 7 for rejected in bad]) > 0.9
+
+
 def test_rates_and_counts_are_those_of_strips():
     """The stated rate is the share of strips that the limits reject, patch by patch."""
     rng = np.random.default_rng(3)

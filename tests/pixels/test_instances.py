@@ -13,6 +13,8 @@ from candling.pixels.instances import (
     BORDER,
     INSIDE,
     boxes_of_instances,
+    centres_of_instances,
+    discs_around,
     inside_and_border,
     number_instances,
 )
@@ -122,3 +124,40 @@ def test_a_surer_inside_parts_objects_that_a_weak_bridge_joins():
     assert parted.max() == 2
     assert np.array_equal(parted > 0, inside > 0.5)
     assert number_instances(probabilities, least_inside=0.99).max() == 0
+
+
+def test_the_middle_pixel_of_an_object_is_its_own_and_the_nearest_to_its_mean():
+    """One pixel an object, in the order of the numbers, also of a ring whose mean lies in its hole."""
+    field = draw_cells(np.random.default_rng(8), height=120, width=140, cells=20, radius_px=7.0)
+    ring = np.zeros((40, 40), np.uint16)
+    ring[5:30, 5:30] = 9
+    ring[8:27, 8:27] = 0
+    for labels in (field.labels, ring):
+        centres = centres_of_instances(labels)
+        numbers = np.unique(labels)[1:]
+        assert labels[tuple(centres.T)].tolist() == numbers.tolist()
+        for number, centre in zip(numbers, centres, strict=True):
+            mine = np.argwhere(labels == number)
+            away = np.square(mine - mine.mean(axis=0)).sum(axis=1)
+            assert np.square(centre - mine.mean(axis=0)).sum() == pytest.approx(away.min())
+    assert centres_of_instances(np.zeros((4, 4), np.uint8)).shape == (0, 2)
+
+
+def test_discs_part_where_the_other_dot_is_nearer():
+    """Every pixel within the radius belongs to its nearest dot, by an exact search."""
+    dots = np.random.default_rng(2).random((50, 60)) < 0.02
+    labels = discs_around(dots, radius_px=4.0)
+    places = np.argwhere(dots)
+    grid = np.stack(np.meshgrid(np.arange(50), np.arange(60), indexing="ij"), axis=-1)
+    away = np.sqrt(np.square(grid[:, :, None, :] - places).sum(axis=3))
+    assert np.mean((labels > 0) == (away.min(axis=2) <= 4.0)) > 0.99  # OpenCV measures to within a few percent
+    assert labels[dots].tolist() == list(range(1, len(places) + 1))
+    nearest = np.take_along_axis(away, np.maximum(labels.astype(int) - 1, 0)[:, :, None], axis=2)[:, :, 0]
+    assert (nearest[labels > 0] <= away.min(axis=2)[labels > 0] * 1.1 + 0.1).all()
+
+
+def test_impossible_discs_are_refused():
+    """A radius below a pixel marks nothing."""
+    with pytest.raises(UsageError, match="at least 1"):
+        discs_around(np.ones((3, 3), bool), radius_px=0.5)
+    assert not discs_around(np.zeros((3, 3), bool), radius_px=2.0).any()

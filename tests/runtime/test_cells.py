@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +10,16 @@ import torch
 from torch import nn
 
 from candling.errors import BundleError, EngineError, ImageError, UsageError
+from candling.pixels.histogram import learn_matcher
 from candling.pixels.instances import inside_and_border
 from candling.recipe import Recipe
-from candling.runtime.cells import CellCounter, Counting, decode_counting, encode_counting
+from candling.runtime.cells import CellCounter
 from candling.runtime.contract import Port, check_contract
+from candling.runtime.counting import Counting
 from candling.runtime.engine import open_engine
 from candling.scenes.cells import draw_cells
 from candling.train.export import export
+from candling.types import Box
 
 COUNTING = Counting({"cell": 0.5}, 0.0, border_px=1, least_px=4, reach_px=4, step_px=2)
 
@@ -100,6 +103,62 @@ def test_blocks_count_every_cell_once(small, seed):
     assert np.array_equal(whole.covered, parted.covered)
 
 
+class Parts:
+    """A frame that is only given in parts, and remembers the largest."""
+
+    def __init__(self, frame: np.ndarray) -> None:
+        self.frame, self.shape, self.largest = frame, frame.shape, 0
+
+    def window(self, box: Box) -> np.ndarray:
+        """Give a part."""
+        self.largest = max(self.largest, box.height, box.width)
+        return self.frame[box.top : box.bottom, box.left : box.right]
+
+
+def test_a_frame_read_in_parts_has_the_cells_of_the_whole(small):
+    """No part is larger than a block, and boxes, areas and scores are those of the frame in memory."""
+    _, frame = painted(5, 180, 260)
+    parts = Parts(frame)
+    whole, seen = small.look(frame), small.look_through(parts, block_px=96, overlap_px=48)
+    assert parts.largest == 96
+    assert seen.covered is None
+    order = [np.lexsort(one.found.boxes.T) for one in (whole, seen)]
+    assert np.array_equal(whole.found.boxes[order[0]], seen.found.boxes[order[1]])
+    np.testing.assert_allclose(whole.areas_px[order[0]], seen.areas_px[order[1]], atol=4)
+
+
+def test_a_frame_read_in_parts_cannot_be_matched(small):
+    """A histogram is of a whole frame; the sentence says what to do."""
+    frame = painted(6)[1]
+    other = CellCounter(small.recipe, small.engine, COUNTING, learn_matcher([frame], "global"))
+    with pytest.raises(ImageError, match="cut the image"):
+        other.look_through(Parts(frame))
+
+
+def test_a_density_adds_up_over_tiles_and_blocks():
+    """The count is the sum of every pixel once, times the factor of held-out images; never below 0."""
+
+    class Spread(Levels):
+        def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {**super().forward(image), "density": 0.01 * image[:, 0] - 0.0001}
+
+    graph = export(Spread(), torch.rand(3, 1, 64, 64), batches=(1,)).graph
+    facts = replace(COUNTING, density_factor=2.0)
+    found = CellCounter(recipe(64), open_engine(graph, engine="onnxruntime", threads=1), facts)
+    _, frame = painted(7, 180, 260)
+    wanted = 2.0 * float((0.01 * frame / 255.0 - 0.0001).sum())
+    assert wanted > 5.0
+    assert found.look(frame).expected == pytest.approx(wanted, rel=1e-4)
+    assert found.look_through(Parts(frame), block_px=96, overlap_px=48).expected == pytest.approx(wanted, rel=1e-4)
+    assert found.answers(frame)[1] == pytest.approx(wanted, rel=1e-4)
+    assert found.look(np.zeros((80, 80), np.uint8)).expected == 0.0
+
+
+def test_a_graph_without_density_gives_no_other_count(small):
+    """There the cells are counted."""
+    assert small.look(painted(1)[1]).expected is None
+
+
 def test_a_frame_smaller_than_a_tile_keeps_its_size(large):
     """It is continued by reflection, and only what lies in it is given."""
     labels, frame = painted(4, 70, 90)
@@ -131,32 +190,6 @@ def test_what_is_no_frame_is_refused(small):
         small.look(np.zeros((80, 80), np.uint8), block_px=32, overlap_px=32)
 
 
-def test_how_cells_are_counted_travels():
-    """What a bundle holds comes back as it was."""
-    assert decode_counting(encode_counting(COUNTING), where="here") == COUNTING
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"scores": {}},
-        {"scores": {"cell": 2.0}},
-        {"scores": [1]},
-        {"step_px": 0},
-        {"least_inside": 1.5},
-        {"border_px": 0},
-        {"least_px": None},
-    ],
-)
-def test_damaged_facts_are_named(change):
-    """A file that does not say how cells are counted is refused by its place."""
-    facts = json.loads(encode_counting(COUNTING)) | change
-    with pytest.raises(BundleError, match="somewhere"):
-        decode_counting(json.dumps(facts).encode(), where="somewhere")
-    with pytest.raises(BundleError, match="somewhere"):
-        decode_counting(b"\xff", where="somewhere")
-
-
 def test_a_graph_without_cells_counts_nothing():
     """A graph that gives an anomaly map is no counter."""
 
@@ -177,3 +210,7 @@ def test_the_contract_wants_three_kinds_at_every_pixel():
     assert kept.scores == ("covered_share",)
     with pytest.raises(EngineError, match="cells"):
         check_contract([image], [Port("cells", "float32", (None, 2, 64, 96)), score])
+    kept = check_contract([image], [Port("density", "float32", (None, 64, 96)), score])
+    assert kept.scores == ("covered_share",)
+    with pytest.raises(EngineError, match="density"):
+        check_contract([image], [Port("density", "float32", (None, 1, 64, 96)), score])

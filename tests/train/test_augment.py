@@ -75,3 +75,16 @@ def test_noise_has_its_standard_deviation():
     noisy = augment(torch.full((50, 1, 16, 16), 0.5), seeded(), AugmentOptions(noise=0.03))
     assert noisy.std().item() == pytest.approx(0.03, rel=0.05)
     assert augment(torch.ones(5, 1, 16, 16), seeded(), AugmentOptions(noise=0.03)).max() == 1.0
+
+
+def test_what_moved_stands_still_in_its_share_of_the_images():
+    """At probability 0.5 half of the images get three equal colours, each time one of their own; grey ones stay."""
+    given = torch.rand((200, 3, 8, 10), generator=torch.Generator().manual_seed(9))
+    variants = augment(given, seeded(), AugmentOptions(still=0.5))
+    kept = (variants == given).flatten(1).all(dim=1)
+    shown = torch.stack([(variants == given[:, at : at + 1]).flatten(1).all(dim=1) for at in range(3)])
+    assert bool((kept ^ shown.any(dim=0)).all())
+    assert shown.any(dim=0).float().mean().item() == pytest.approx(0.5, abs=0.12)
+    assert shown.any(dim=1).all()
+    grey = images()
+    assert augment(grey, seeded(), AugmentOptions(still=1.0)) is grey

@@ -70,6 +70,22 @@ def test_a_given_side_stays(folder):
     assert resolve_prepare(recipe("width = 64"), [folder("a.png", noise((50, 100)))]).prepare.shape == (1, 32, 64)
 
 
+def test_frames_are_of_the_kind_that_was_learned(folder):
+    """With [frame] channels "auto" the good images decide, whatever the network sees; without it anything may come."""
+    colour, grey = (folder(f"{name}.png", noise(shape)) for name, shape in (("a", (64, 64, 3)), ("b", (64, 64))))
+    wish = 'channels = 1\nheight = 32\nwidth = 32\n[frame]\nchannels = "auto"'
+    assert [resolve_prepare(recipe(wish), [one]).frame.channels for one in (colour, grey)] == [3, 1]
+    assert resolve_prepare(recipe(), [colour]).frame is None
+
+
+def test_a_grey_image_among_coloured_ones_is_refused(folder, tmp_path):
+    """Where frames must be coloured, training names the grey one, as the line would."""
+    samples = [folder("a.png", noise((64, 64, 3))), folder("b.png", noise((64, 64)))]
+    resolved = resolve_prepare(recipe('[frame]\nchannels = "auto"'), samples)
+    with pytest.raises(DataError, match=r"b\.png: the frame is grey and the recipe's are in colour"):
+        prepared(samples, resolved, tmp_path)
+
+
 def test_auto_sees_colour(folder):
     """Colour is learned where there is some; a grey picture stored as RGB, faint tints included, is grey."""
     grey = cv2.cvtColor(noise((64, 64)), cv2.COLOR_GRAY2BGR)

@@ -85,6 +85,12 @@ def test_the_published_limit_holds_for_4096_numbers_only():
     assert alone == pytest.approx(2818.8, abs=0.05)
 
 
+def test_fewer_latents_than_numbers_are_remarked_on_the_card():
+    """One sentence with its remedies says what a density of 8 points in 12 dimensions is; 300 points need none."""
+    assert "8 latents are fewer than their 12 numbers" in str(fitted(latents(8)).facts()["density remark"])
+    assert "density remark" not in fitted().facts()
+
+
 def test_scott_s_rule_is_the_textbook_s():
     """For numbers of spread 1 it is n^(-1/(d+4)), as in scikit-learn; it grows with the spread."""
     points = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
@@ -128,6 +134,17 @@ def test_what_a_value_depends_on_is_said():
     assert "12 dimensions, bandwidth 0.2, 300 remembered" in fitted().meaning
 
 
+@pytest.mark.parametrize("reduce", ["standard", "principal_standard"])
+def test_what_varies_by_rounding_alone_is_not_blown_up(reduce):
+    """A number that varies by a millionth does not come to count like the others: rounding moves no density."""
+    generator = torch.Generator().manual_seed(0)
+    still = 3.0 + 3e-6 * torch.randn(300, 1, generator=generator)
+    values = torch.cat((torch.randn(300, 4, generator=generator), still), dim=1)
+    density = fitted(values, reduce=reduce, components=5, bandwidth="scott")
+    moved = values[:20] + torch.tensor([0.0, 0.0, 0.0, 0.0, 3e-6])
+    torch.testing.assert_close(density(moved), density(values[:20]), rtol=0.0, atol=1e-3)
+
+
 @pytest.mark.parametrize("count", [30, 300])
 def test_principal_directions_are_scikit_learn_s(count):
     """With fewer and with more latents than numbers, coordinates are those of its PCA but for their signs."""
@@ -142,6 +159,7 @@ def test_principal_directions_are_scikit_learn_s(count):
     ("values", "options", "says"),
     [
         (torch.ones(20, 6), {}, "one and the same latent"),
+        (1.0 + 1e-7 * latents(20, 6), {}, "one and the same latent"),
         (torch.ones(1, 6), {}, "at least two"),
         (torch.full((20, 6), math.nan), {}, "not all finite"),
         (latents(10, 40), {"reduce": "principal", "components": 16}, "method.density.components.*at most 9"),

@@ -10,7 +10,7 @@ import pytest
 
 from candling.data.samples import Sample
 from candling.errors import RecipeError
-from candling.pixels.instances import BACKGROUND, inside_and_border
+from candling.pixels.instances import BACKGROUND, CENTRE, inside_and_border
 from candling.recipe import Recipe
 from candling.scenes.cells import draw_cells
 from candling.train.numbered import UNKNOWN, check_cells_recipe, prepare_cells
@@ -102,3 +102,21 @@ def test_what_moves_or_cuts_frames_is_refused(key, word):
     """Cells are counted in whole frames, where they are."""
     with pytest.raises(RecipeError, match=rf"prepare\.{key}"):
         check_cells_recipe(recipe(**{key: word}))
+
+
+def test_the_middle_of_every_cell_is_marked_where_it_is_asked_for(tmp_path):
+    """One pixel a cell over all tiles that hold it, none of debris, and nothing else changes."""
+    field = draw_cells(np.random.default_rng(3), height=64, width=64, cells=6, radius_px=6.0)
+    labels = field.labels.copy()
+    labels[0, 0] = 99
+    one = sample(tmp_path, "a", field.frame, labels)
+    plain, marked = (
+        prepare_cells([one], recipe(), border_px=2, least_px=9, matcher=None, progress=Silent(), centres=centres)
+        for centres in (False, True)
+    )
+    assert plain.masks is not None
+    assert marked.masks is not None
+    middles = marked.masks[0] == CENTRE
+    assert middles.sum() == field.count
+    assert sorted(labels[middles].tolist()) == list(range(1, field.count + 1))
+    assert np.array_equal(plain.masks[0][~middles], marked.masks[0][~middles])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from candling.recipe import parse_recipe
+from candling.recipe import MethodChoice, load_recipe, parse_recipe
 from candling.runtime.inspector import Inspector
+from candling.scenes.capsules import draw_capsule
+from candling.scenes.vials import INSPECTED, draw_strip, write_line
 from candling.train.pipeline import train_bundle
 from candling.types import Verdict
 
@@ -100,3 +103,38 @@ def test_without_a_split_for_it_held_out_strips_choose_the_limits(line, tmp_path
     inspection = inspector.inspect_strip(frames)
     assert inspection.verdict is Verdict.REJECT
     assert inspection.reasons[0].text.startswith("vial 2, body, frame 2: mean_squared_error")
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory):
+    """Remember four drawn strips cell by cell; limits accept one more."""
+    folder = tmp_path_factory.mktemp("line")
+    counts = {"train_strips": 4, "calibration_strips": 1, "kit_good": 0, "kit_defect": 0}
+    line = write_line(
+        folder / "line", seed=3, **counts, train_runs=1, calibration_runs=1, frames=INSPECTED, ranks=False
+    )
+    recipe = load_recipe("vials")
+    update = {
+        "prepare": recipe.prepare.model_copy(update={"height": 32, "width": 32}),
+        "method": MethodChoice.model_validate(
+            {"name": "memory", "memory": {"cell": 8, "radius": 1, "search": "nearest"}}
+        ),
+        "limits": recipe.limits.model_copy(update={"scores": ("anomaly",), "goal": "quantile", "value": 1.0}),
+    }
+    return Inspector.load(train_bundle(recipe.model_copy(update=update), line, folder / "m.bundle"), threads=1)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("other", ["capsule", "upside down", "half a vial aside"])
+def test_a_frame_of_another_product_is_rejected(remembering, number, other):
+    """One of the three shows a capsule, a strip upside down, or half a vial aside: a reject that names it."""
+    frames = [draw_strip(900_000, 0, frame) for frame in INSPECTED]
+    frame = frames[number - 1]
+    frames[number - 1] = {
+        "capsule": cv2.resize(draw_capsule(np.random.default_rng(1)), (1280, 1024)),
+        "upside down": np.ascontiguousarray(frame[::-1]),
+        "half a vial aside": np.ascontiguousarray(np.roll(frame, 128, axis=1)),
+    }[other]
+    inspection = remembering.inspect_strip(frames)
+    assert inspection.verdict is Verdict.REJECT
+    assert f"frame {number}" in inspection.reasons[0].text

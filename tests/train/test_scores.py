@@ -184,3 +184,28 @@ def test_a_score_is_named_once():
     """A repeated name would give the graph two outputs of one name."""
     with pytest.raises(ValidationError, match="twice"):
         ScoreOptions(names=("map_peak", "map_peak"))
+
+
+def test_the_outline_can_be_left_out_of_local_scores():
+    """An error on ground or outline is in no local score and not in the map, one inside is; the mean takes all."""
+    names = ["mean_squared_error", "top_error", "window_error", "map_top", "map_peak"]
+    options = {"names": names, "top": 0.001, "window_px": 3, "ground": 0.2, "margin_px": 3}
+    product = torch.zeros(3, *SHAPE)
+    product[:, :, 16:48, 20:60] = 0.6
+    redrawn = product.clone()
+    redrawn[0, :, 16:18, 20:60] += 0.3  # the outline
+    redrawn[1, :, 2:6, 2:6] += 0.3  # the ground
+    redrawn[2, :, 30:33, 40:43] += 0.1  # a spot
+    out = scorer(**options)(product, redrawn)
+    for name in names[1:]:
+        assert out[name][:2].tolist() == [0.0, 0.0], name
+        assert out[name][2].item() == pytest.approx(0.01, rel=1e-4), name
+    assert out["anomaly_map"][:2].abs().max() == 0.0
+    assert out["mean_squared_error"][0] > out["mean_squared_error"][2]
+    assert scorer(names=names, top=0.001, window_px=3)(product, redrawn)["top_error"].argmin() == 2
+
+
+def test_a_margin_needs_an_outline():
+    """Without a ground there is no outline to keep away from: the key that is missing is named."""
+    with pytest.raises(ValidationError, match="set ground"):
+        ScoreOptions(margin_px=3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,10 +15,12 @@ from candling.data.samples import Sample
 from candling.errors import UsageError
 from candling.measure.matching import Found, Truth
 from candling.pixels.boxes import BoxSet
-from candling.runtime.cells import Counting
-from candling.workflow.cell_figures import LookedAt, choose_least, evaluate_cells
+from candling.runtime.cells import SeenCells
+from candling.runtime.counting import Counting
+from candling.scenes.cells import draw_cells
+from candling.workflow.cell_figures import LookedAt, choose_least, evaluate_cells, look_at
 
-COUNTER = SimpleNamespace(counting=SimpleNamespace(scores={"cell": 0.7}))
+COUNTER = SimpleNamespace(counting=SimpleNamespace(scores={"cell": 0.7}, spreads={}))
 
 
 def looked(
@@ -73,12 +76,12 @@ class Drawn:
 
     counting = Counting({"cell": 0.0}, 0.0, border_px=2, least_px=30, reach_px=0, step_px=1)
 
-    def __init__(self, surer: float = 0.9) -> None:
-        self.surer = surer
+    def __init__(self, surer: float = 0.9, expected: float | None = None) -> None:
+        self.surer, self.expected = surer, expected
 
-    def probabilities(self, frame: np.ndarray) -> np.ndarray:
-        """Nobody looks at them."""
-        return np.zeros((3, *frame.shape), np.float32)
+    def answers(self, frame: np.ndarray) -> tuple[np.ndarray, float | None]:
+        """Nobody looks at the probabilities."""
+        return np.zeros((3, *frame.shape), np.float32), self.expected
 
     def cells_of(self, seen: np.ndarray, *, least_inside: float) -> tuple[np.ndarray, BoxSet, np.ndarray]:
         """Give one box over both cells, or both; and one of little score beside them."""
@@ -110,3 +113,79 @@ def test_no_image_is_refused():
     """There is nothing to choose from."""
     with pytest.raises(UsageError, match="no image"):
         choose_least(Drawn(), [])
+
+
+class Components:
+    """Counts what a threshold leaves in one piece: cells that touch are counted as one."""
+
+    def __init__(self, counting: Counting = Drawn.counting) -> None:
+        self.counting = counting
+
+    def answers(self, frame: np.ndarray) -> tuple[np.ndarray, None]:
+        """Bright pixels are inside."""
+        inside = (cv2.GaussianBlur(frame, (0, 0), 1.0) > 0.06 * 4095).astype(np.float32)
+        return np.stack([1.0 - inside, inside, np.zeros_like(inside)]), None
+
+    def cells_of(self, seen: np.ndarray, *, least_inside: float) -> tuple[np.ndarray, BoxSet, np.ndarray]:
+        """Every piece is a cell, whatever it takes to part them."""
+        _, labels, stats, _ = cv2.connectedComponentsWithStats((seen[1] > 0.5).astype(np.uint8))
+        left, top, width, height, areas = stats[1:].T.astype(np.float64)
+        boxes = np.stack([left, top, left + width, top + height], axis=1)
+        count = len(boxes)
+        found = BoxSet(boxes, np.full(count, 0.99 - least_inside / 10), np.zeros(count, np.intp))
+        return labels.astype(np.uint16), found, areas.astype(np.int64)
+
+    def look(self, frame: np.ndarray) -> SeenCells:
+        """The same, as a counter gives it."""
+        seen, _ = self.answers(frame)
+        labels, found, areas = self.cells_of(seen, least_inside=self.counting.least_inside)
+        return SeenCells(found, areas, np.where(labels > 0, np.uint8(255), np.uint8(0)))
+
+
+def fields(folder: Path, count: int, seed: int) -> list[Sample]:
+    """Drawn fields with their masks, of few cells and many, contrast high enough for a threshold."""
+    samples = []
+    for number in range(count):
+        rng = np.random.default_rng([seed, number])
+        field = draw_cells(
+            rng, height=96, width=96, cells=int(rng.integers(0, 24)), radius_px=6.0, touching=0.4, contrast="high"
+        )
+        paths = folder / f"{seed}_{number}.png", folder / f"{seed}_{number}_mask.png"
+        for path, picture in zip(paths, (field.frame, field.labels), strict=True):
+            cv2.imwrite(str(path), picture)
+        samples.append(Sample(paths[0], "good", "train", product=str(number), mask=paths[1]))
+    return samples
+
+
+def test_intervals_of_held_out_images_cover_new_ones(tmp_path):
+    """A counter that joins touching cells is off, and its intervals say so: about nine of ten new counts lie inside."""
+    chosen = choose_least(Components(), fields(tmp_path, 29, seed=1))
+    spread = chosen.spreads["cell"]
+    assert (spread.confidence, spread.images) == (0.9, 29)
+    assert spread.width > 0.2
+    counter = Components(chosen)
+    evaluation = evaluate_cells(counter, look_at(counter, fields(tmp_path, 80, seed=2)), rounds=100)
+    assert evaluation.covered is not None
+    assert 0.8 <= evaluation.covered.value <= 0.99
+    told = evaluation.as_json()
+    assert told["count_mae"]["value"] > 1.0
+    assert told["interval_covers"]["value"] == evaluation.covered.value
+    assert told["interval_width"] > 0.0
+
+
+def test_without_intervals_nothing_is_said_of_them():
+    """Bundles of before have none."""
+    told = evaluate_cells(COUNTER, [looked([(0, 0.9)], [0])], rounds=100).as_json()
+    assert told["interval_covers"] is None
+
+
+def test_a_density_is_scaled_by_held_out_images_and_counts_instead_of_boxes(sample):
+    """It says 1.6 where two cells are: the factor is 1.25; figures of counting are the density's."""
+    chosen = choose_least(Drawn(expected=1.6), [sample])
+    assert chosen.density_factor == pytest.approx(1.25)
+    assert chosen.spreads == {}  # of one image nothing is known
+    one = replace(looked([(0, 0.9)], [0, 1, 2, 3]), expected=3.4)
+    told = evaluate_cells(COUNTER, [one, replace(looked([], [], name="b"), expected=0.6)], rounds=100).as_json()
+    assert told["count_mae"]["value"] == pytest.approx(1.0)
+    assert told["per_class"]["cell"]["recall_50"] == pytest.approx(0.25)
+    assert (told["empty_images"], told["empty_wrong"]) == (1, 1)

@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 
+import cv2
 import numpy as np
 import pytest
 
 from candling.data.annotations import Review, read_annotations, write_annotations
 from candling.errors import UsageError
+from candling.measure.count_spread import CountSpread
 from candling.pixels.boxes import BoxSet
 from candling.pixels.histogram import Contrast
+from candling.pixels.read import read_image
 from candling.scenes.cells import draw_cells
 from candling.workflow.counting import (
     CELLS_COLUMNS,
+    COLOURS,
     COUNTS_COLUMNS,
     annotations_of,
     cells_csv,
@@ -160,3 +164,52 @@ def test_what_does_not_fit_is_refused(options, sentence):
     """Before anything is counted."""
     with pytest.raises(UsageError, match=sentence):
         counted(**options)
+
+
+def test_a_count_has_the_interval_of_its_class():
+    """As wide as counts of held-out images were off; before probabilities; the other class has none."""
+    spreads = {"N": CountSpread(1.5, 0.9, 12)}
+    nuclei, red = table(counts_csv([counted(spreads=spreads, probabilities=np.full(5, 0.5))]))
+    assert (nuclei["count"], nuclei["count_low"], nuclei["count_high"]) == ("2", "0", "4")  # 2 -+ 1.5 x 1.41
+    assert (red["count_low"], red["count_high"]) != ("", "")
+    _, red = table(counts_csv([counted(spreads=spreads)]))
+    assert (red["count_low"], red["count_high"]) == ("", "")
+
+
+def test_a_density_counts_instead_of_boxes():
+    """Boxes that merged are still the rows of cells.csv; count, density and interval are of the sum."""
+    image = counted(expected={"N": 6.7}, spreads={"N": CountSpread(1.0, 0.9, 12)})
+    nuclei, red = table(counts_csv([image]))
+    assert (nuclei["count"], nuclei["count_low"], nuclei["count_high"]) == ("7", "5", "9")
+    assert float(nuclei["per_1000_px"]) == 1000 * 7 / 5000
+    assert red["count"] == "2"
+    assert len(table(cells_csv([image]))) == 4
+
+
+def test_a_sample_of_a_large_image_keeps_its_shape():
+    """Densities, edges and overlays are of the image, not of the pixels that were kept for people."""
+    image = count_image(
+        "a",
+        FRAME[::2, ::2],
+        BoxSet(BOXES, SCORES, LABELS),
+        names=("N", "RBC"),
+        scores={"N": 0.5, "RBC": 0.5},
+        areas_px=np.array([100, 100, 64, 140, 100]),
+        shape=FRAME.shape,
+    )
+    assert image.shape == FRAME.shape
+    assert table(counts_csv([image]))[0]["per_1000_px"] == str(1000 * 2 / 5000)
+    assert tuple(draw_boxes(FRAME[::2, ::2], image)[5, 5]) == COLOURS[0] == tuple(draw_boxes(FRAME, image)[10, 10])
+
+
+def test_values_of_8_bits_in_a_file_of_16_are_told(tmp_path):
+    """Read as they are, neither wrapped nor spread; and the table says what looks wrong."""
+    levels = np.tile(np.arange(0, 600, 2, dtype=np.uint16), (40, 1))
+    for name, frame in (("deep", levels), ("flat", levels // 3)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), frame)
+        read = read_image(tmp_path / f"{name}.png")
+        assert read.dtype == np.uint16
+        assert np.array_equal(read, frame)
+        image = count_image(name, read, BoxSet(BOXES[:0], SCORES[:0], LABELS[:0]), names=("N",), scores={"N": 0.5})
+        warned = "saved from 8 bits" in table(counts_csv([image]))[0]["warnings"]
+        assert warned == (name == "flat")

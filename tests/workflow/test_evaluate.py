@@ -73,6 +73,8 @@ class FakeInspector:
     def __post_init__(self) -> None:
         bundle = {"path": Path("squares.bundle"), "sha256": "b" * 64, "recipe": RECIPE, "card": CARD}
         self.bundle = SimpleNamespace(**bundle, limits=self.limits_file, read_extra=lambda _name: None)
+        self.bundle.read_graph = lambda: b""  # a graph of nothing
+        self.predictor = SimpleNamespace(engine=SimpleNamespace(has_map=False), prepared=lambda _frame: ())
         self.recipe = RECIPE
         self.limits = {("whole", "brightest"): Limit(high=0.5, typical=0.25)}
         self.engine = SimpleNamespace(
@@ -360,6 +362,19 @@ def test_a_real_bundle_gives_the_same_figures(bundle, squares):
     assert captions == ["original", "reconstruction", "anomaly map", "overlay"]
     assert json.loads(found.json_text())["origin"]["bundle_hash"] == bundle.sha256
     assert found.timings.images_per_second > 0
+    assert found.filters == ()  # it has no convolution
+
+
+def test_two_images_are_explained(bundle, squares):
+    """The first found defect and the worst false reject, on the page too; an explanation takes many runs."""
+    found = run(squares, inspector=Inspector.load(bundle, engine="onnxruntime", threads=1))
+    explained = [example for example in found.examples if example.why]
+    assert {example.group for example in explained} == {"Defects found", "False rejects"}
+    assert all(len(example.why) == 2 for example in explained)
+    page = render_report(found)
+    assert page.count('class="panels why"') == 2
+    assert "What speaks for a defect." in page
+    assert not any(example.why for example in run(squares).examples)
 
 
 def test_the_gallery_shows_the_nearest_good(building, tmp_path, squares):

@@ -73,3 +73,10 @@ def test_the_page_escapes_names_and_runs_nothing(inspector, pictures, tmp_path):
     assert "&lt;b&gt;" in page
     assert "default-src 'none'" in page
     assert "<script" not in page
+
+
+def test_the_map_lies_below_the_image(inspector, pictures):
+    """Given an inspector whose graph gives maps, a heatmap stands under each image; without one, images alone."""
+    near = nearest_to_limit(inspector, pictures, count=2)
+    assert gallery_page(near, bundle="b", seen=7).count("<img ") == 2
+    assert gallery_page(near, bundle="b", seen=7, inspector=inspector).count("<img ") == 4

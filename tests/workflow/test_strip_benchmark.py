@@ -66,6 +66,11 @@ def test_strips_to_time_with_are_drawn(building):
     line = small.model_copy(update={"height": 1024, "width": 1280, "frames": 1})
     [[data]] = drawn_strips(line, count=1)
     assert (decode(data, where="frame") == draw_strip(0, 0, 0)).all()
+    [[data]] = drawn_strips(line, channels=3, count=1)
+    together = decode(data, where="frame")
+    assert all((together[..., at] == draw_strip(0, 0, frame)).all() for at, frame in enumerate((0, 7, 15)))
+    coloured = drawn_strips(small, channels=3, count=1)[0]
+    assert [decode(data, where="frame").shape for data in coloured] == [(64, 64, 3)] * 3
 
 
 def test_what_is_no_strip_cannot_be_timed_as_one(building, inspector, tmp_path):

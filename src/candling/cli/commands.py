@@ -6,6 +6,7 @@ from candling.cli.learning import calibrate, check, train  # isort: skip
 from candling.cli.counting import count  # isort: skip
 from candling.cli.correcting import import_reviewed, prelabel  # isort: skip
 from candling.cli.judging import bench, evaluate, inspect  # isort: skip
+from candling.cli.mapping import map_image  # isort: skip
 from candling.cli.qualifying import qualify  # isort: skip
 from candling.cli.sets import split, suggest  # isort: skip
 from candling.cli.shelf import demo, methods, recipes  # isort: skip
@@ -20,6 +21,7 @@ __all__ = [
     "evaluate",
     "import_reviewed",
     "inspect",
+    "map_image",
     "methods",
     "prelabel",
     "qualify",

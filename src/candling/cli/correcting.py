@@ -1,16 +1,21 @@
-"""The commands around a person's corrections: prelabel and import; the work is done in the rooms below."""
+"""The commands around a person's corrections: prelabel, import, what suggest does with a counter; the work is below."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from candling.cli.counting import LAYOUTS
 from candling.cli.frame import ENGINES, BundlePath, EngineName, Json, Overwrite, Threads, app, known
 
-__all__ = ["import_reviewed", "prelabel"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from candling.runtime.bundle import Bundle
+
+__all__ = ["import_reviewed", "prelabel", "suggest_counts"]
 
 
 @app.command()
@@ -38,14 +43,14 @@ def prelabel(
     from candling.cli.output import bar, remark, say, show_json
     from candling.cli.pictures import find_pictures
     from candling.runtime.bundle import load_bundle
-    from candling.runtime.cells import CellCounter
+    from candling.runtime.counters import load_counter
     from candling.workflow.cell_results import annotations_path
     from candling.workflow.prelabelling import prelabel_files
 
     known("engine", engine, ENGINES)
     known("layout", layout, LAYOUTS)
     opened = load_bundle(bundle)
-    counter = CellCounter.load(opened, engine=engine, threads=threads)  # type: ignore[arg-type]
+    counter = load_counter(opened, engine=engine, threads=threads)  # type: ignore[arg-type]
     with bar("drawing", quiet=json) as progress:
         counted, problems = prelabel_files(
             counter,
@@ -72,6 +77,9 @@ def import_reviewed(
     corrected: Annotated[Path, typer.Argument(metavar="CORRECTED", help="What came back, any layout.")],
     out: Annotated[Path, typer.Option("--out", help="The annotations to write, a file or a folder.")],
     layout: Annotated[str, typer.Option("--layout", help="One of " + ", ".join(LAYOUTS) + ".")] = "csv",
+    labour: Annotated[
+        Path | None, typer.Option("--labour", help="Also write a table of the labour, a row a picture.")
+    ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
@@ -83,23 +91,73 @@ def import_reviewed(
     Examples:
 
       candling import to_correct/voc corrected/ --out reviewed.csv
+
+      candling import to_correct/voc corrected/ --out reviewed.csv --labour labour.csv
     """
     from candling.cli.output import remark, say, show_json
     from candling.workflow.prelabelling import import_corrections
 
     known("layout", layout, LAYOUTS)
-    imported = import_corrections(predicted, corrected, out, layout=layout, overwrite=overwrite)  # type: ignore[arg-type]
+    imported = import_corrections(
+        predicted,
+        corrected,
+        out,
+        layout=layout,  # type: ignore[arg-type]
+        report=labour,
+        overwrite=overwrite,
+    )
     if json:
         show_json({"annotations": str(out), **imported.as_json()})
         return 0
-    labour = imported.labour
+    done = imported.labour
     for problem in imported.problems:
         remark(problem)
-    saved = "" if labour.saved is None else f"; {100 * labour.saved:.0f} % of the true boxes needed no hand"
+    saved = "" if done.saved is None else f"; {100 * done.saved:.0f} % of the true boxes needed no hand"
     say(
-        f"{out}: {labour.images} pictures came back, {labour.kept} boxes kept, {labour.moved} moved, {labour.renamed} "
-        f"renamed, {labour.added} added, {labour.removed} removed{saved}"
+        f"{out}: {done.images} pictures came back, {done.kept} boxes kept, {done.moved} moved, {done.renamed} "
+        f"renamed, {done.added} added, {done.removed} removed{saved}"
     )
     if imported.unreviewed:
         remark(f"{imported.unreviewed} boxes of pictures that did not come back are still unreviewed")
+    return 0
+
+
+def suggest_counts(
+    bundle: Bundle,
+    pictures: Sequence[Path],
+    out: Path,
+    *,
+    count: int,
+    engine: str,
+    threads: int | None,
+    overwrite: bool,
+    json: bool,
+) -> int:
+    """Choose the pictures whose counts are most in doubt, and draw their cells for a person to correct.
+
+    Raises:
+        SamplesError: no picture can be read, or two have one name.
+    """
+    from candling.cli.output import bar, remark, say, show_json
+    from candling.disk import new_folder
+    from candling.runtime.counters import load_counter
+    from candling.workflow.doubtful import most_doubtful, write_doubtful
+    from candling.workflow.prelabelling import check_names, prelabel_files
+
+    counter = load_counter(bundle, engine=engine, threads=threads)  # type: ignore[arg-type]
+    check_names(pictures)
+    new_folder(out, overwrite=overwrite)
+    with bar("looking", quiet=json) as progress:
+        chosen, problems = most_doubtful(counter, pictures, count=count, progress=progress)
+    source = f"{bundle.card.name} {bundle.sha256[:12]}"
+    where = out / "to_correct"
+    prelabel_files(counter, [one.path for one in chosen], where, source=source, overwrite=overwrite)
+    write_doubtful(chosen, counter, out, bundle=str(bundle.path), seen=len(pictures), annotations=str(where))
+    if json:
+        told = [{"path": str(one.path), "count": one.count, "doubt": one.doubt} for one in chosen]
+        show_json(told)
+        return 0
+    for problem in problems:
+        remark(f"left out: {problem}")
+    say(f"{len(chosen)} of {len(pictures)} pictures to correct: {out / 'suggested.csv'}, {where}")
     return 0

@@ -45,15 +45,15 @@ class Size:
     """How large the drawn line of the demo is: strips to learn from, to choose limits by, and of the kit.
 
     Attributes:
-        train: good strips to learn from, two runs each.
-        calibration: good strips to choose limits by, three runs each.
+        train: good strips to learn from, one run each: what belongs to a strip differs more than its runs do.
+        calibration: good strips to choose limits by, one run each.
         good: good strips of the kit.
         defect: defective strips of the kit; 13 show every kind of defect.
         runs: of each strip of the kit, of which more than half must agree.
     """
 
-    train: int = 60
-    calibration: int = 30
+    train: int = 120
+    calibration: int = 100
     good: int = 12
     defect: int = 13
     runs: int = 3
@@ -128,6 +128,8 @@ class _Demo:
                 kit_good=size.good,
                 kit_defect=size.defect,
                 runs=size.runs,
+                train_runs=1,
+                calibration_runs=1,
                 frames=INSPECTED,
                 ranks=False,
                 together=load_recipe(self.recipe).frames == 1,

@@ -40,7 +40,7 @@ def evaluate(
     from candling.data.samples import load_samples
     from candling.disk import new_folder
     from candling.runtime.bundle import load_bundle
-    from candling.runtime.cells import is_counter
+    from candling.runtime.counters import is_counter
     from candling.workflow.evaluate import evaluate as measure
     from candling.workflow.report import write_evaluation
 
@@ -69,6 +69,9 @@ def inspect(
     out: Annotated[Path, typer.Option("--out", help="Folder for results.csv, results.jsonl and overlays.")],
     overlays: Annotated[str, typer.Option("--overlays", help="Of which pictures: rejected, all or none.")] = "rejected",
     maps: Annotated[bool, typer.Option("--maps", help="Also write every anomaly map as float32 TIFF.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Draw what decides the worst place; some fifty runs of the graph each.")
+    ] = False,
     engine: EngineName = "auto",
     threads: Threads = None,
     overwrite: Overwrite = False,
@@ -84,6 +87,8 @@ def inspect(
       candling inspect cup.bundle new/ --out results
 
       candling inspect cup.bundle 'line/*.png' extra.tif --out results --overlays all --json
+
+      candling inspect cup.bundle strange.png --out results --overlays all --explain
     """
     from candling.cli.output import bar, show_json
     from candling.cli.pictures import find_pictures
@@ -92,8 +97,11 @@ def inspect(
     from candling.runtime.references import References
     from candling.workflow.maps import map_scale
     from candling.workflow.results import write_results
+    from candling.workflow.why import why_worst
 
     known("overlays", overlays, ("rejected", "all", "none"))
+    if explain and overlays == "none":
+        raise UsageError("--explain: explanations lie beside overlays, and --overlays none draws none; leave one out")
     inspector = open_inspector(bundle, engine=engine, threads=threads)
     strips = StripFiles.find(paths, inspector.recipe.frames) if inspector.recipe.frames > 1 else None
     pictures = find_pictures(paths) if strips is None else []
@@ -113,6 +121,7 @@ def inspect(
             references=References.load(inspector.bundle) if remembers else None,
             overwrite=overwrite,
             frame_of=None if strips is None else strips.frame_of,
+            why=(lambda frame, shown: why_worst(inspector.predictor, frame, shown.predictions)) if explain else None,
             progress=lambda done: progress(done, count),
         )
     if json:

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from candling.cli.frame import BundlePath, DataPath, EngineName, Json, Overwrite, Threads, app, open_inspector
+from candling.cli.frame import (
+    ENGINES,
+    BundlePath,
+    DataPath,
+    EngineName,
+    Json,
+    Overwrite,
+    Threads,
+    app,
+    known,
+    open_inspector,
+)
 
 __all__ = ["split", "suggest"]
 
@@ -61,25 +72,37 @@ def suggest(
     """Name the pictures a person should label.
 
     They lie nearest to the limit. Fill in the column label of suggested.csv, look at suggested.html beside it, and give
-    the table to calibrate with a goal for labelled pictures.
+    the table to calibrate with a goal for labelled pictures. Of a bundle that counts, those whose count is most in
+    doubt, with their cells drawn for correction, as prelabel does.
 
     Examples:
 
       candling suggest cells.bundle new/ --out to_label
 
       candling calibrate cells.bundle to_label/suggested.csv --goal youden
+
+      candling suggest nuclei.bundle new/ --out to_correct --count 10
     """
+    from candling.cli.correcting import suggest_counts
     from candling.cli.output import bar, say, show_json
     from candling.cli.pictures import find_pictures
     from candling.disk import new_folder
+    from candling.runtime.bundle import load_bundle
+    from candling.runtime.counters import is_counter
     from candling.workflow.labelling import nearest_to_limit, write_labelling
 
     pictures = find_pictures(paths)
+    known("engine", engine, ENGINES)
+    opened = load_bundle(bundle)
+    if is_counter(opened):
+        return suggest_counts(
+            opened, pictures, out, count=count, engine=engine, threads=threads, overwrite=overwrite, json=json
+        )
     inspector = open_inspector(bundle, engine=engine, threads=threads)
     new_folder(out, overwrite=overwrite)
     with bar("looking", quiet=json) as progress:
         found = nearest_to_limit(inspector, pictures, count=count, progress=progress)
-    write_labelling(found, out, bundle=str(bundle), seen=len(pictures))
+    write_labelling(found, out, bundle=str(bundle), seen=len(pictures), inspector=inspector)
     if json:
         show_json([{"path": str(one.path), "severity": one.severity, "verdict": one.verdict} for one in found])
     else:

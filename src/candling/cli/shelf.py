@@ -78,24 +78,24 @@ def recipes(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for pictures, bundle and reports.")] = Path("demo"),
-    product: Annotated[str, typer.Option("--product", help="What to draw: capsules or vials.")] = "capsules",
+    product: Annotated[str, typer.Option("--product", help="What to draw: vials or capsules.")] = "vials",
     minutes: Annotated[float, typer.Option("--minutes", help="Training time.")] = 2.0,
     recipe: Annotated[str | None, typer.Option("--recipe", help="Another recipe than the product's.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the drawn pictures and of training.")] = 0,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> int:
-    """Draw capsules or a line of vials, learn, judge, and report.
+    """Draw a line of vials or capsules, learn, judge, and report.
 
-    Draws capsules, good and defective, trains on good ones, calibrates and evaluates. With --product vials: strips of
-    five vials; limits for strips, a kit, its rejected strips with their heatmaps, and each strip classified by its
-    runs. Two minutes of training are short for vials; give them more --minutes.
+    Draws strips of five vials, trains on good ones, chooses limits for strips, evaluates a kit of good and defective
+    ones, draws the rejected ones with their heatmaps, and classifies each by its runs. More --minutes find more. With
+    --product capsules: single capsules, good and defective, up to their evaluation.
 
     Examples:
 
       candling demo
 
-      candling demo --product vials --out /tmp/look --minutes 4
+      candling demo --product capsules --out /tmp/look
     """
     from candling.cli.demo import PRODUCTS, run_demo
 

@@ -74,7 +74,7 @@ def time_strips(
     files = [_bytes(one) for word in words for one in _acquisitions(word, strip.frames)][:64]
     return measure_strips(
         inspector,
-        files or drawn_strips(strip),
+        files or drawn_strips(strip, channels=inspector.recipe.prepare.shape[0]),
         seconds=seconds,
         slot_ms=SLOT_MS if slot_ms is None else slot_ms,
         progress=progress,

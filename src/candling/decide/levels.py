@@ -1,10 +1,11 @@
 """Limits tuned for a strip or for a product's runs: all of them moved together until the goal is met there.
 
 A strip is rejected by any of its patches, so limits that are right for patches are too strict for it (Ferrari et al.
-2024 tune theirs anew at each level). First every region gets a limit from its own patches. Measured by these, a strip
-is as bad as its worst patch, and a product as the run that decides: with 7 of 10 a good product is accepted when the
-seventh smallest of its ten severities is, a defect rejected when the seventh largest is. The limit that the goal asks
-for on that scale then moves every region's limit alike, from the typical good score outwards.
+2024 tune theirs anew at each level). First every region gets a limit from what would decide a product there, were it
+the only region: the worst patch of a strip, or of the run that decides. With 7 of 10 a good product is accepted when
+the seventh smallest of its ten values is within the limit, a defect rejected when the seventh largest is beyond; so
+three strange runs of a good product widen no limit. Measured by these, a strip is as bad as its worst patch. The limit
+that the goal asks for on that scale then moves every region's limit alike, from the typical good score outwards.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ __all__ = ["Unit", "choose_together", "deciding_severity", "move_limit", "worst_
 
 Key = tuple[str, str]
 
-_FIRST_RATES: Final = (1e-4, 0.05)
-"""Between these lies the share of good patches that the first limits reject, before all are moved."""
+_FIRST_RATE: Final = 0.05
+"""The most that a region's first limit rejects of good products, before all are moved; so where the goal has labels."""
+
+_SEEN: Final = 1.5
+"""A first limit rejects so many of the good products at hand at least: regions are compared by what was seen there."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,9 @@ def choose_together(
     Raises:
         LimitError: as for ``choose_limit``.
     """
-    first = {key: _first_limit(units, key, parts=len(keys), goal=goal, value=value) for key in keys}
+    wanted = {"false_reject": value, "quantile": 1.0 - value}.get(goal, _FIRST_RATE) / len(keys)
+    rate = min(max(wanted, _SEEN / (1 + sum(unit.good for unit in units))), _FIRST_RATE)
+    first = {key: _first_limit(units, key, agree=agree, rate=rate) for key in keys}
     severities = [(unit.good, _severity(unit, first, agree)) for unit in units]
     joint = choose_limit(
         np.array([severity for good, severity in severities if good]),
@@ -131,13 +137,12 @@ def _severity(unit: Unit, limits: Mapping[Key, Limit], agree: int) -> float:
     return deciding_severity([worst_severity(run, limits) for run in unit.runs], agree=agree, good=unit.good)
 
 
-def _first_limit(units: Sequence[Unit], key: Key, *, parts: int, goal: str, value: float) -> Limit:
-    """Choose a region's limit from its patches: each key's and each patch's share of what may be rejected."""
-    runs = [run.get(key, ()) for unit in units if unit.good for run in unit.runs]
-    values = np.array([value for run in runs for value in run], dtype=np.float64)
-    if not values.size:
+def _first_limit(units: Sequence[Unit], key: Key, *, agree: int, rate: float) -> Limit:
+    """Choose a region's limit from what decides each good product there."""
+    goods = [[values for run in unit.runs if len(values := run.get(key, ()))] for unit in units if unit.good]
+    goods = [runs for runs in goods if runs]
+    if not goods:
         raise LimitError(f"{key[0]}: {key[1]}: no good score to choose a limit from; give good images")
-    rejected = {"false_reject": value, "quantile": 1.0 - value}.get(goal, _FIRST_RATES[1])
-    rate = rejected / (parts * max(1, *map(len, runs)))
-    rate = min(max(rate, _FIRST_RATES[0]), _FIRST_RATES[1])
-    return choose_limit(values, None, goal="false_reject", value=rate, region=key[0], score=key[1]).limit
+    deciding = [deciding_severity([max(v) for v in runs], agree=min(agree, len(runs)), good=True) for runs in goods]
+    limit = choose_limit(np.array(deciding), None, goal="false_reject", value=rate, region=key[0], score=key[1]).limit
+    return replace(limit, typical=float(np.median([value for runs in goods for values in runs for value in values])))

@@ -71,13 +71,13 @@ class Tile:
     core: Box
 
 
-def lay_tiles(height: int, width: int, *, size: int, overlap: int) -> list[Tile]:
-    """Lay square tiles over a frame, row by row; one no larger than a tile is a single, smaller one.
+def lay_tiles(height: int, width: int, *, size: int | tuple[int, int], overlap: int) -> list[Tile]:
+    """Lay tiles over a frame, row by row; one no larger than a tile is a single, smaller one.
 
     Args:
         height: of the frame, in pixels.
         width: of the frame.
-        size: of a tile.
+        size: of a square tile, or its height and width.
         overlap: of neighbouring tiles at least, less than ``size``.
 
     Raises:
@@ -86,12 +86,13 @@ def lay_tiles(height: int, width: int, *, size: int, overlap: int) -> list[Tile]
     >>> [(tile.box.left, tile.core.left, tile.core.right) for tile in lay_tiles(8, 20, size=8, overlap=4)]
     [(0, 0, 6), (4, 6, 10), (8, 10, 14), (12, 14, 20)]
     """
-    if min(height, width) < 1 or not 0 <= overlap < size:
+    sizes = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1 or not 0 <= overlap < min(sizes):
         raise UsageError(
             f"tiles of {size} px that overlap by {overlap} px cannot be laid over {height} x {width} px; "
             "let the overlap be smaller than the tile"
         )
-    rows, columns = (_cuts(length, size, overlap) for length in (height, width))
+    rows, columns = (_cuts(length, side, overlap) for length, side in zip((height, width), sizes, strict=True))
     return [
         Tile(Box(top, left, low - top, right - left), Box(first, begin, last - first, end - begin))
         for top, low, first, last in rows

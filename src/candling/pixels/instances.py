@@ -19,10 +19,23 @@ if TYPE_CHECKING:
 
     from candling.types import FloatArray
 
-__all__ = ["BACKGROUND", "BORDER", "INSIDE", "boxes_of_instances", "inside_and_border", "number_instances"]
+__all__ = [
+    "BACKGROUND",
+    "BORDER",
+    "CENTRE",
+    "INSIDE",
+    "boxes_of_instances",
+    "centres_of_instances",
+    "discs_around",
+    "inside_and_border",
+    "number_instances",
+]
 
 BACKGROUND, INSIDE, BORDER = 0, 1, 2
 """What a network tells apart, in the order of its channels."""
+
+CENTRE = 3
+"""The inside's middle pixel, one an object: only where a density is learned, and no channel of its own."""
 
 
 def boxes_of_instances(labels: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -48,6 +61,59 @@ def boxes_of_instances(labels: NDArray[np.uint8] | NDArray[np.uint16]) -> tuple[
     least = [np.minimum.reduceat(values, starts) for values in (columns, rows)]
     most = [np.maximum.reduceat(values, starts) + 1 for values in (columns, rows)]
     return np.stack([*least, *most], axis=1).astype(np.int64), sizes.astype(np.int64)
+
+
+def centres_of_instances(labels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.int64]:
+    """Give one pixel of every object: the one nearest to the mean of them all, of equal ones the first.
+
+    Args:
+        labels: uint8 or uint16 (H, W), 0 background.
+
+    Returns:
+        int64 (N, 2) row and column, by rising number.
+
+    >>> centres_of_instances(np.array([[0, 7, 7], [0, 0, 7], [2, 0, 0]], np.uint8)).tolist()
+    [[2, 0], [0, 2]]
+    """
+    rows, columns = np.nonzero(labels)
+    if not rows.size:
+        return np.zeros((0, 2), np.int64)
+    _, object_of = np.unique(labels[rows, columns], return_inverse=True)
+    sizes = np.bincount(object_of)
+    middles = [(np.bincount(object_of, places) / sizes)[object_of] for places in (rows, columns)]
+    away = np.square(rows - middles[0]) + np.square(columns - middles[1])
+    order = np.lexsort((away, object_of))
+    first = order[np.concatenate([[0], np.cumsum(sizes)[:-1]])]
+    return np.stack([rows[first], columns[first]], axis=1).astype(np.int64)
+
+
+def discs_around(dots: NDArray[np.bool_], *, radius_px: float) -> NDArray[np.uint16]:
+    """Number dots as discs, so that what learns from numbered masks learns from dots too.
+
+    Args:
+        dots: bool (H, W), True on each object; every pixel is a dot of its own.
+        radius_px: of the discs; where two meet, a pixel belongs to the nearer dot.
+
+    Returns:
+        uint16 (H, W), 0 background, one number a dot.
+
+    Raises:
+        UsageError: the radius is below 1, or there are more than 65535 dots.
+
+    >>> discs_around(np.array([[1, 0, 0, 0, 1, 0]], bool), radius_px=2).tolist()
+    [[1, 1, 1, 2, 2, 2]]
+    """
+    count = int(np.count_nonzero(dots))
+    if radius_px < 1 or count > np.iinfo(np.uint16).max:
+        raise UsageError(f"{count} dots of {radius_px:g} px; take a radius of at least 1 and at most 65535 dots")
+    if not count:
+        return np.zeros(dots.shape, np.uint16)
+    distance, nearest = cv2.distanceTransformWithLabels(
+        (~dots).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    number_of = np.zeros(int(nearest.max()) + 1, np.uint16)
+    number_of[nearest[dots]] = np.arange(1, count + 1)
+    return np.where(distance <= radius_px, number_of[nearest], 0).astype(np.uint16)
 
 
 def inside_and_border(labels: NDArray[np.uint8] | NDArray[np.uint16], *, border_px: int = 2) -> NDArray[np.uint8]:

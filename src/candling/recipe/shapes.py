@@ -108,10 +108,24 @@ class Prepare(_Shape):
 
 
 class FrameSize(_Shape):
-    """The size every frame must have, because the regions are counted in its pixels."""
+    """What every frame must be, in training and on the line; a key that is left out allows anything.
 
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
+    Attributes:
+        height: rows, because regions are counted in a frame's pixels; given together with ``width``.
+        width: columns.
+        channels: 1 refuses colour, 3 refuses grey, "auto" takes what the good images are (decided when training
+            starts): limits that were chosen for one mean nothing for the other.
+    """
+
+    height: int | None = Field(default=None, ge=1)
+    width: int | None = Field(default=None, ge=1)
+    channels: Literal[1, 3, "auto"] | None = None
+
+    @model_validator(mode="after")
+    def _sides_come_together(self) -> FrameSize:
+        if (self.height is None) != (self.width is None):
+            raise ValueError("height and width are given together or not at all")
+        return self
 
 
 class RegionChoice(_Shape):

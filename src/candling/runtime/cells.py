@@ -3,42 +3,40 @@
 A frame is cut into tiles as large as the graph's input, and what the graph says of each is put together: of a tile only
 what lies ``reach_px`` inside is taken, so the whole says what a graph of the frame's size would. A very large frame is
 gone through in blocks, whose cells follow the seam rule of ``pixels.boxes``: memory does not grow with the frame but
-for two bytes a pixel. Knows no method, and judges nothing.
+for two bytes a pixel, and not at all where the blocks are read one by one. Where the graph gives a density, its sum is
+the count, and the cells are those that can be told apart. Knows no method, and judges nothing.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Final, Self, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, Self, cast
 
 import cv2
 import numpy as np
 
 from candling.errors import BundleError, ImageError
-from candling.pixels.boxes import BoxSet, lay_tiles, merge_tiles
+from candling.pixels.boxes import BoxSet, Tile, lay_tiles, merge_tiles
 from candling.pixels.instances import BACKGROUND, boxes_of_instances, number_instances
 from candling.pixels.prepare import scale, shape_frame
 from candling.runtime.bundle import Bundle, load_bundle
+from candling.runtime.counting import COUNTING, Counting, decode_counting
 from candling.runtime.engine import Engine, EngineName, open_engine
 from candling.runtime.frames import check_frame
 from candling.runtime.matching import load_matcher
 from candling.runtime.tiles import spans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from candling.pixels.histogram import Contrast, Matcher
     from candling.recipe import Recipe
-    from candling.types import FloatArray, Frame
+    from candling.types import Box, FloatArray, Frame
 
-__all__ = ["COUNTING", "CellCounter", "Counting", "SeenCells", "decode_counting", "encode_counting", "is_counter"]
-
-COUNTING: Final = "counting.json"
-"""What the file is called in a bundle."""
+__all__ = ["CellCounter", "SeenCells", "Windows"]
 
 BLOCK_PX: Final = 2048
 """Side of the blocks that a larger frame is gone through in."""
@@ -47,70 +45,37 @@ _OVERLAP_PX: Final = 256
 
 
 @dataclass(frozen=True)
-class Counting:
-    """How cells are made from what a graph says, and which of them count.
-
-    Attributes:
-        scores: the least score of a counted cell, by class; these are the classes, in order.
-        least_inside: how likely a pixel must be the inside of a cell to part it from its neighbours, in [0, 1].
-        border_px: width of the rims the graph learned.
-        least_px: a smaller object is debris.
-        reach_px: how far from a pixel lies what its values are computed from.
-        step_px: tiles that begin at multiples of this are seen alike.
-    """
-
-    scores: Mapping[str, float]
-    least_inside: float
-    border_px: int
-    least_px: int
-    reach_px: int
-    step_px: int
-
-
-@dataclass(frozen=True)
 class SeenCells:
     """What was seen in one frame, before anything is left out for its score.
 
     Attributes:
         found: every cell; its score is the mean probability of its pixels to be no background.
-        areas_px: int64 (N,), their pixels.
-        covered: uint8 (H, W), 0 background, 255 where any cell lies.
+        areas_px: int64 (N,), their pixels; None where only boxes are known.
+        covered: uint8 (H, W), 0 background, 255 where any cell lies; None of a frame too large for memory.
         contrast: the group the frame was matched with; None where nothing is matched.
+        expected: the sum of the density times its factor, at least 0; None where the graph gives none.
+        doubts: sentences about what may be wrong with the count.
     """
 
     found: BoxSet
-    areas_px: NDArray[np.int64]
-    covered: NDArray[np.uint8]
+    areas_px: NDArray[np.int64] | None
+    covered: NDArray[np.uint8] | None
     contrast: Contrast | None = None
+    expected: float | None = None
+    doubts: tuple[str, ...] = ()
 
 
-def encode_counting(counting: Counting) -> bytes:
-    """Pack; the same facts give the same bytes."""
-    return (json.dumps(asdict(counting), indent=2) + "\n").encode()
+class Windows(Protocol):
+    """A frame that is too large for memory, such as :class:`candling.pixels.read.windows.TiffWindows`."""
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        ...
 
-def decode_counting(data: bytes, *, where: str) -> Counting:
-    """Unpack what :func:`encode_counting` packed.
-
-    Raises:
-        BundleError: it was not packed so.
-    """
-    try:
-        facts = json.loads(data)
-        scores = {str(name): float(score) for name, score in facts["scores"].items()}
-        least_inside = float(facts["least_inside"])
-        sizes = {name: int(facts[name]) for name in ("border_px", "least_px", "reach_px", "step_px")}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
-        raise BundleError(f"{where}: does not say how cells are counted ({error}); train again") from error
-    usable = scores and all(0.0 <= score <= 1.0 for score in (least_inside, *scores.values()))
-    if not usable or sizes["border_px"] < 1 or sizes["step_px"] < 1 or min(sizes.values()) < 0:
-        raise BundleError(f"{where}: holds impossible sizes or scores; train again")
-    return Counting(scores, least_inside, **sizes)
-
-
-def is_counter(bundle: Bundle) -> bool:
-    """Tell whether a bundle counts cells."""
-    return COUNTING in bundle.manifest.files
+    def window(self, box: Box) -> Frame:
+        """Give a part of it."""
+        ...
 
 
 class CellCounter:
@@ -189,17 +154,66 @@ class CellCounter:
         if self._matcher is not None:
             contrast = self._matcher.group(whole)
             whole = self._matcher.match(whole)
-        height, width = whole.shape[:2]
-        blocks = lay_tiles(height, width, size=block_px, overlap=overlap_px)
-        covered = np.zeros((height, width), np.uint8)
+        blocks = lay_tiles(*whole.shape[:2], size=block_px, overlap=overlap_px)
+        covered = np.zeros(whole.shape[:2], np.uint8)
+        found, sizes, expected = self._seen(
+            blocks, lambda box: whole[box.top : box.bottom, box.left : box.right], covered, progress
+        )
+        return SeenCells(found, sizes, covered, contrast, expected)
+
+    def look_through(
+        self,
+        windows: Windows,
+        *,
+        block_px: int = BLOCK_PX,
+        overlap_px: int = _OVERLAP_PX,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> SeenCells:
+        """Find the cells of a frame that is too large for memory; it is read block by block, and not what it covers.
+
+        Args:
+            windows: the frame.
+            block_px: side of a block.
+            overlap_px: of blocks; at least twice the usual size of a cell.
+            progress: called with (done, total) blocks.
+
+        Returns:
+            as :meth:`look`, without a map of what is covered.
+
+        Raises:
+            ImageError: a part cannot be read, or the bundle matches histograms, which takes a whole frame.
+            UsageError: the overlap is no smaller than the block.
+            EngineError: the engine failed.
+        """
+        if self._matcher is not None:
+            raise ImageError(
+                "this bundle matches the histogram of a whole frame, which does not fit into memory; cut the image "
+                "into smaller ones, or train without matching"
+            )
+        blocks = lay_tiles(*windows.shape, size=block_px, overlap=overlap_px)
+        found, sizes, expected = self._seen(blocks, lambda box: check_frame(windows.window(box)), None, progress)
+        return SeenCells(found, sizes, None, None, expected)
+
+    def _seen(
+        self,
+        blocks: Sequence[Tile],
+        window: Callable[[Box], Frame],
+        covered: NDArray[np.uint8] | None,
+        progress: Callable[[int, int], None] | None,
+    ) -> tuple[BoxSet, NDArray[np.int64], float | None]:
+        """Go through blocks: every cell once, its pixels, and the count by the density; what is covered is drawn."""
+        expected = 0.0
         parts: list[BoxSet] = []
         areas: dict[tuple[float, ...], int] = {}
         for done, block in enumerate(blocks, start=1):
             box, core = block.box, block.core
-            seen = self._probabilities(whole[box.top : box.bottom, box.left : box.right])
+            seen, density = self._answers(window(box))
             labels, some, sizes = self.cells_of(seen)
-            inner = labels[core.top - box.top : core.bottom - box.top, core.left - box.left : core.right - box.left]
-            covered[core.top : core.bottom, core.left : core.right] = np.where(inner > 0, 255, 0)
+            own = np.s_[core.top - box.top : core.bottom - box.top, core.left - box.left : core.right - box.left]
+            inner = labels[own]
+            expected += 0.0 if density is None else float(density[own].sum(dtype=np.float64))
+            if covered is not None:
+                covered[core.top : core.bottom, core.left : core.right] = np.where(inner > 0, 255, 0)
             parts.append(some)
             moved = some.boxes + np.array([box.left, box.top] * 2, np.float64)
             areas |= dict(zip(map(tuple, moved.tolist()), sizes.tolist(), strict=True))
@@ -207,7 +221,7 @@ class CellCounter:
                 progress(done, len(blocks))
         found = parts[0] if len(blocks) == 1 else merge_tiles(blocks, parts)
         sizes = np.array([areas[tuple(one)] for one in found.boxes.tolist()], np.int64)
-        return SeenCells(found, sizes, covered, contrast)
+        return found, sizes, self._count(expected) if self.engine.has_density else None
 
     def probabilities(self, frame: Frame) -> FloatArray:
         """Say what each pixel of a frame is: float32 (3, H, W), background, inside, rim.
@@ -216,10 +230,23 @@ class CellCounter:
             ImageError: it is no frame, or has more channels than the graph takes.
             EngineError: the engine failed.
         """
-        usable = check_frame(frame)
-        return self._probabilities(usable if self._matcher is None else self._matcher.match(usable))
+        return self.answers(frame)[0]
 
-    def _probabilities(self, usable: Frame) -> FloatArray:
+    def answers(self, frame: Frame) -> tuple[FloatArray, float | None]:
+        """Say what each pixel of a frame is, as :meth:`probabilities`, and the count by the density, None without one.
+
+        Raises:
+            ImageError: as :meth:`probabilities`.
+            EngineError: the engine failed.
+        """
+        usable = check_frame(frame)
+        cells, density = self._answers(usable if self._matcher is None else self._matcher.match(usable))
+        return cells, None if density is None else self._count(float(density.sum(dtype=np.float64)))
+
+    def _count(self, summed: float) -> float:
+        return max(summed * self.counting.density_factor, 0.0)
+
+    def _answers(self, usable: Frame) -> tuple[FloatArray, FloatArray | None]:
         channels, height, width = self.engine.input_shape
         rows, columns = usable.shape[:2]
         shaped = shape_frame(usable, channels=channels, height=rows, width=columns)
@@ -230,17 +257,21 @@ class CellCounter:
         low, far = down[-1][0] + height, right[-1][0] + width
         wide = _continued(shaped, low, far)
         out = np.empty((3, low, far), np.float32)
+        density = np.empty((low, far), np.float32) if self.engine.has_density else None
         places = [(row, column) for row in down for column in right]
         beside = max(1, self.engine.requests)
         for at in range(0, len(places), beside):
             some = places[at : at + beside]
             tiles = np.stack([wide[row[0] : row[0] + height, column[0] : column[0] + width] for row, column in some])
-            cells = self.engine.run(scale(cast("Frame", tiles), white=self.recipe.prepare.white), maps=False).cells
-            assert cells is not None  # the constructor has seen to it
-            for (row, column), answer in zip(some, cells, strict=True):
-                (top, first, last), (left, begin, end) = row, column
-                out[:, first:last, begin:end] = answer[:, first - top : last - top, begin - left : end - left]
-        return np.ascontiguousarray(out[:, :rows, :columns])
+            said = self.engine.run(scale(cast("Frame", tiles), white=self.recipe.prepare.white), maps=False)
+            assert said.cells is not None  # the constructor has seen to it
+            for number, ((top, first, last), (left, begin, end)) in enumerate(some):
+                kept = np.s_[first - top : last - top, begin - left : end - left]
+                out[:, first:last, begin:end] = said.cells[number][:, *kept]
+                if density is not None and said.density is not None:
+                    density[first:last, begin:end] = said.density[number][kept]
+        cells = np.ascontiguousarray(out[:, :rows, :columns])
+        return cells, None if density is None else density[:rows, :columns]
 
     def cells_of(
         self, probabilities: FloatArray, *, least_inside: float | None = None

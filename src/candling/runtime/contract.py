@@ -14,16 +14,28 @@ from candling.errors import EngineError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["BOXES", "CELLS", "IMAGE", "MAP", "NEAREST", "RECONSTRUCTION", "Contract", "Port", "check_contract"]
+__all__ = [
+    "BOXES",
+    "CELLS",
+    "DENSITY",
+    "IMAGE",
+    "MAP",
+    "NEAREST",
+    "RECONSTRUCTION",
+    "Contract",
+    "Port",
+    "check_contract",
+]
 
 IMAGE: Final = "image"
 MAP: Final = "anomaly_map"
 RECONSTRUCTION: Final = "reconstruction"
 NEAREST: Final = "nearest"
 CELLS: Final = "cells"
+DENSITY: Final = "density"
 BOXES: Final = ("boxes", "labels", "confidences")
 
-_NO_SCORES: Final = frozenset({MAP, RECONSTRUCTION, NEAREST, CELLS, *BOXES})
+_NO_SCORES: Final = frozenset({MAP, RECONSTRUCTION, NEAREST, CELLS, DENSITY, *BOXES})
 _SCORE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _Shape = tuple[int | None, ...]
 
@@ -126,6 +138,7 @@ def _expected(port: Port, batch: int | None, shape: tuple[int, int, int]) -> tup
         RECONSTRUCTION: ("float32", (batch, *shape)),
         NEAREST: ("int64", (batch, count, across)),
         CELLS: ("float32", (batch, 3, *shape[1:])),
+        DENSITY: ("float32", (batch, *shape[1:])),
         "boxes": ("float32", (batch, count, 4)),
         "labels": ("int64", (batch, count)),
         "confidences": ("float32", (batch, count)),

@@ -1,4 +1,4 @@
-"""Looks through an ONNX file before any engine sees it; knows protobuf's wire format and nothing of engines.
+"""Looks through an ONNX file before any engine sees it; knows nothing of engines.
 
 External data lets a graph read any file its process may read (CVE-2022-25882, CVE-2024-27318, CVE-2026-27489), and
 lets weights change while the graph's hash does not. Operators outside the ONNX standard come from libraries that only
@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from candling.errors import EngineError
+from candling.runtime.onnx_wire import VARINT, WireError, fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 __all__ = ["MAX_GRAPH_BYTES", "check_graph_bytes"]
 
@@ -42,8 +43,6 @@ _CHILDREN: Final[Mapping[str, Mapping[int, str]]] = {
     "Tensor": {},
 }
 """Which fields of which message of onnx.proto3 hold messages that are walked."""
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 @dataclass
@@ -72,7 +71,7 @@ def check_graph_bytes(data: bytes, *, where: str = "graph") -> None:
     found = _Found()
     try:
         graphs = _walk(memoryview(data), found, where)
-    except _WireError as error:
+    except WireError as error:
         raise EngineError(f"{where}: not a whole ONNX model ({error}); export it again") from error
     if graphs != 1:
         raise EngineError(f"{where}: holds {graphs} graphs where an ONNX model has one; export it again")
@@ -81,10 +80,6 @@ def check_graph_bytes(data: bytes, *, where: str = "graph") -> None:
             raise EngineError(
                 f"{where}: operator {operator!r} of {domain!r} is not of the ONNX standard; export with standard ones"
             )
-
-
-class _WireError(Exception):
-    """The bytes are not protobuf, or not of this schema."""
 
 
 def _walk(data: memoryview, found: _Found, where: str) -> int:
@@ -96,15 +91,15 @@ def _walk(data: memoryview, found: _Found, where: str) -> int:
         kind, message, depth = todo.pop()
         visited += 1
         if depth > _MAX_DEPTH or visited > _MAX_MESSAGES:
-            raise _WireError("nested too deeply" if depth > _MAX_DEPTH else "too many parts")
+            raise WireError("nested too deeply" if depth > _MAX_DEPTH else "too many parts")
         children = _CHILDREN[kind]
         texts: dict[int, str] = {}
-        for number, wire, value in _fields(message):
+        for number, wire, value in fields(message):
             if kind == "Tensor":
                 _check_tensor(number, wire, value, where)
             elif number in children:
                 if not isinstance(value, memoryview):
-                    raise _WireError(f"field {number} of a {kind} is no message")
+                    raise WireError(f"field {number} of a {kind} is no message")
                 todo.append((children[number], value, depth + 1))
                 graphs += kind == "Model" and children[number] == "Graph"
             elif number in _TEXTS.get(kind, ()):
@@ -125,7 +120,7 @@ def _note(kind: str, texts: Mapping[int, str], found: _Found) -> None:
 
 def _check_tensor(number: int, wire: int, value: int | memoryview, where: str) -> None:
     """Refuse data_location (field 14) other than DEFAULT, and any external_data (field 13)."""
-    if number == 13 or (number == 14 and (wire != _VARINT or value != 0)):
+    if number == 13 or (number == 14 and (wire != VARINT or value != 0)):
         raise EngineError(
             f"{where}: the graph keeps weights in another file, which a bundle must not; "
             "export it with everything inside (external_data=False)"
@@ -134,45 +129,8 @@ def _check_tensor(number: int, wire: int, value: int | memoryview, where: str) -
 
 def _text(value: int | memoryview) -> str:
     if not isinstance(value, memoryview) or len(value) > 4096:
-        raise _WireError("a name is no text")
+        raise WireError("a name is no text")
     try:
         return bytes(value).decode()
     except UnicodeDecodeError as error:
-        raise _WireError("a name is no text") from error
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
-    """Give (field number, wire type, value) of one message; a value of several bytes is a view, never a copy."""
-    at, end = 0, len(message)
-    while at < end:
-        key, at = _varint(message, at)
-        number, wire = key >> 3, key & 7
-        if number == 0 or key > 0xFFFF_FFFF:  # readers cut a longer key to 32 bits: two meanings
-            raise _WireError("an impossible field number")
-        if wire == _VARINT:
-            value, at = _varint(message, at)
-            yield number, wire, value
-            continue
-        if wire == _BYTES:
-            length, at = _varint(message, at)
-        elif wire in (_FIXED64, _FIXED32):
-            length = 8 if wire == _FIXED64 else 4
-        else:
-            raise _WireError(f"wire type {wire}")  # groups (3, 4) are not used by ONNX; 6 and 7 do not exist
-        if length > end - at:
-            raise _WireError("it ends too early")
-        yield number, wire, message[at : at + length]
-        at += length
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):  # at most ten bytes
-        if at >= len(message):
-            raise _WireError("it ends too early")
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at
-    raise _WireError("a number is too long")
+        raise WireError("a name is no text") from error

@@ -247,6 +247,17 @@ class Predictor:
         attempt = partial(self.attempt_acquisition, maps=maps, reconstructions=reconstructions, nearest=nearest)
         return self._ahead(partial(attempt, paths, product=product) for product, paths in acquisitions)
 
+    def prepared(self, frame: Frame) -> tuple[FloatArray, ...]:
+        """Give what the graph is shown of one frame: float32 (C, H, W) in [0, 1] a patch, in the predictions' order.
+
+        Raises:
+            ImageError: the frame is of another type or shape, or a region does not fit it.
+        """
+        ready = self._ready(frame, "")
+        if ready.error is not None:
+            raise ready.error
+        return ready.images
+
     def _ahead(self, works: Iterable[Callable[[], Predicted]]) -> Iterator[Predicted]:
         waiting: deque[Future[Predicted]] = deque()
         remaining = iter(works)
@@ -293,7 +304,7 @@ class Predictor:
             return _Ready(product, error=ImageError(told))
         began = time.perf_counter()
         try:
-            usable = check_acquisition(frames, strip, white=self._spec.white)
+            usable = check_acquisition(frames, strip, white=self._spec.white, coloured=self._spec.channels == 3)
             numbers: Sequence[int | None] = range(1, len(usable) + 1) if len(usable) > 1 else (None,)
             shown = [self._matched(frame) for frame in usable]
             groups = [(cut(frame, self._places), number) for frame, number in zip(shown, numbers, strict=True)]
@@ -310,7 +321,7 @@ class Predictor:
             if strip is None:
                 usable = check_frame(frame, self.recipe.frame)
             else:
-                usable = check_strip_frame(frame, strip, white=self._spec.white)
+                usable = check_strip_frame(frame, strip, white=self._spec.white, coloured=self._spec.channels == 3)
             patches, images = zip(*self._patches(cut(self._matched(usable), self._places), None), strict=True)
         except (ImageError, MemoryError) as error:
             return _Ready(product, error=_told(error, "the frame"), milliseconds={"prepare": _since(began)})

@@ -25,6 +25,8 @@ class AugmentOptions(BaseModel):
         shift_px: the image moves by up to this many pixels along each axis; the border is repeated.
         brightness: grey values are multiplied by up to one plus or minus this.
         noise: standard deviation of Gaussian noise, white being 1.
+        still: probability that every colour of an image becomes one of them: where colours are the frames of a run,
+            what moves has stood still.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -35,6 +37,7 @@ class AugmentOptions(BaseModel):
     shift_px: int = Field(default=0, ge=0)
     brightness: float = Field(default=0.0, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0, lt=1)
+    still: float = Field(default=0.0, ge=0, le=1)
 
 
 def augment(images: Tensor, generator: torch.Generator, options: AugmentOptions) -> Tensor:
@@ -48,7 +51,12 @@ def augment(images: Tensor, generator: torch.Generator, options: AugmentOptions)
     Returns:
         float32 (N, C, H, W) in [0, 1]; ``images`` itself when everything is off.
     """
-    count, _, height, width = images.shape
+    count, channels, height, width = images.shape
+    if options.still > 0.0 and channels > 1:
+        chosen = _chosen(images, generator, options.still)
+        shown = torch.randint(channels, (count, 1, 1, 1), generator=generator, device=generator.device)
+        one = images.gather(1, shown.to(images.device).expand(-1, 1, height, width))
+        images = torch.where(chosen, one, images)
     if options.flip_left_right > 0.0:
         images = torch.where(_chosen(images, generator, options.flip_left_right), images.flip(3), images)
     if options.flip_up_down > 0.0:

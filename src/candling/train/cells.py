@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, cast
 from candling.data.samples import content_hash, split_hold_out
 from candling.data.samples.numbered import cells_to_learn, load_cells
 from candling.runtime.bundle import LimitsFile
-from candling.runtime.cells import CellCounter, Counting, encode_counting
+from candling.runtime.cells import CellCounter
+from candling.runtime.counting import Counting, encode_counting
 from candling.runtime.engine import open_engine
 from candling.runtime.learned import FIT, HELD_OUT, encode_learned
 from candling.train.data import resolve_prepare
@@ -84,6 +85,7 @@ def load_cell_images(recipe: Recipe, data: Path, *, progress: Progress) -> CellI
             least_px=options.least_px,
             matcher=matching.matcher,
             progress=progress,
+            centres=options.learns_density,
         )
         for some in (fit_samples, held)
     )

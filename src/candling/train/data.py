@@ -25,7 +25,7 @@ from candling.pixels.align import Aligner, shape_aligned
 from candling.pixels.prepare import PixelSpec, scale, shape_frame
 from candling.pixels.read import read_image
 from candling.pixels.tiling import cut
-from candling.runtime.frames import check_frame
+from candling.runtime.frames import check_frame, is_coloured
 from candling.runtime.matching import encode_matcher
 from candling.types import Frame, Region
 
@@ -56,7 +56,7 @@ LONGEST = 4.0
 
 
 def resolve_prepare(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
-    """Decide every "auto" of ``[prepare]`` but ``align``; a recipe without "auto" comes back as it is.
+    """Decide every "auto" of ``[prepare]`` but ``align``, and of ``[frame]``; without "auto" a recipe stays as it is.
 
     Channels: 3 when one of the images looked at is really coloured, else 1. Size: the median shape of the patches,
     shrunk to about ``pixels`` pixels (never enlarged), each side rounded to ``multiple``; a side that is given stays.
@@ -64,14 +64,20 @@ def resolve_prepare(recipe: Recipe, samples: Sequence[Sample]) -> Recipe:
     Raises:
         DataError: an image cannot be read.
     """
-    chosen = recipe.prepare
-    if chosen.resolved:
+    chosen, wish = recipe.prepare, recipe.frame
+    undecided = wish is not None and wish.channels == "auto"
+    if chosen.resolved and not undecided:
         return recipe
     step = max(1, len(samples) // LOOKED_AT)
     with ThreadPoolExecutor(workers()) as pool:
         groups = list(pool.map(lambda sample: _patches(sample, recipe), samples[::step][:LOOKED_AT]))
     patches = [patch for group in groups for patch in group]
-    channels: int = chosen.channels if chosen.channels != "auto" else (3 if any(map(_is_coloured, patches)) else 1)
+    seen = 3 if any(map(is_coloured, patches)) else 1
+    if wish is not None and undecided:
+        recipe = recipe.model_copy(update={"frame": wish.model_copy(update={"channels": seen})})
+    if chosen.resolved:
+        return recipe
+    channels: int = chosen.channels if chosen.channels != "auto" else seen
     rows, columns = (float(np.median([patch.shape[axis] for patch in patches])) for axis in (0, 1))
     pixels = chosen.pixels
     if chosen.short_side is not None:  # a long product keeps its detail, within reason
@@ -114,17 +120,6 @@ def _size(
     )
 
 
-def _is_coloured(patch: Frame) -> bool:
-    """Tell colour from a grey picture stored with three channels, where compression may leave faint tints.
-
-    Coloured is a patch with at least 1 % of its pixels further than 8 % of white between two channels.
-    """
-    if patch.ndim == 2:
-        return False
-    spread = patch.max(axis=2) - patch.min(axis=2)
-    return bool(np.mean(spread > 0.08 * np.iinfo(patch.dtype).max) >= 0.01)
-
-
 @dataclass(frozen=True)
 class PreparedSet:
     """Patches of good images as the network will see them, before scaling.
@@ -135,12 +130,15 @@ class PreparedSet:
         regions: the name of the region each patch shows, N of them; empty where nobody knows.
         masks: bool (N, H, W), what is defect in each, where a method learns that; uint8 (N, H, W), what each pixel is
             of a cell, where it learns cells; None elsewhere.
+        boxes: float32 (N, M, 5), left, top, right, bottom and class of the objects of each, class -1 being none, where
+            a method learns boxes; None elsewhere.
     """
 
     frames: NDArray[np.uint8] | NDArray[np.uint16]
     white: int | None = None
     regions: tuple[str, ...] = ()
     masks: NDArray[np.bool_] | NDArray[np.uint8] | None = None
+    boxes: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -157,6 +155,10 @@ class PreparedSet:
     def masks_of(self, indices: torch.Tensor) -> torch.Tensor | None:
         """Give the masks of some patches, int64 (n,): bool or uint8 (n, H, W); None where there are none."""
         return None if self.masks is None else torch.from_numpy(self.masks[indices.numpy()])
+
+    def boxes_of(self, indices: torch.Tensor) -> torch.Tensor | None:
+        """Give the boxes of some patches, int64 (n,): float32 (n, M, 5); None where there are none."""
+        return None if self.boxes is None else torch.from_numpy(self.boxes[indices.numpy()])
 
     def epoch_steps(self, batch_size: int, *, world: int = 1) -> int:
         """Count the updates of one epoch; ``batch_size`` is the number of images of all ranks together."""

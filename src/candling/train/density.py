@@ -5,6 +5,8 @@ usual tree of 40-point leaves, scikit-learn 1.9 is wrong by tens of nats for lat
 ``-(d / 2) ln(2 pi h^2)`` for d dimensions and bandwidth h, and all its values move with d, h and the number of
 remembered latents: a limit chosen for one of them means nothing for another, so :attr:`Density.meaning` names all
 three.
+
+The graph need not compare an image with each of many large latents in full: see ``shortlist.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from candling.errors import TrainingError
+from candling.train.directions import LEAST_SPREAD, principal
+from candling.train.shortlist import Shortlist, shortlist_for
 
 if TYPE_CHECKING:
     from candling.train.facts import Fact
@@ -34,8 +38,12 @@ TRIED = 60
 EXACT = 16
 """Distances to so many nearest points are computed as differences; the others as lengths less products, which round."""
 
-LEAST_SPREAD = 1e-6
-"""A direction whose standard deviation is a smaller share of the largest one carries nothing but rounding."""
+
+ROUNDING = 1e-5
+"""Latents that differ by a smaller share of their root mean square do so by rounding, and mean nothing."""
+
+FLOOR = 1e-3
+"""No number and no direction counts in units smaller than this share of it: there rounding would be seen."""
 
 
 class DensityOptions(BaseModel):
@@ -49,6 +57,9 @@ class DensityOptions(BaseModel):
         bandwidth: of the kernel, a number (0.2 as published), or ``"scott"`` (n^(-1/(d+4)) times the spread), or
             ``"leave_one_out"``: the one under which good latents are likeliest that do not count themselves.
         remember: at most so many good latents, evenly drawn.
+        compare: ``"nearest"`` compares an image in full only with the remembered latents that are near it in the
+            directions in which these vary most, as many as are needed to differ from ``"all"`` by less than 1e-5 (on
+            left-out good latents and on drawn strange ones); where no short list will do, it is ``"all"``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -57,6 +68,7 @@ class DensityOptions(BaseModel):
     components: int = Field(default=32, ge=1)
     bandwidth: float | Literal["scott", "leave_one_out"] = 0.2
     remember: int = Field(default=10_000, ge=2, le=100_000)
+    compare: Literal["nearest", "all"] = "nearest"
 
     @model_validator(mode="after")
     def _bandwidth_is_a_width(self) -> DensityOptions:
@@ -72,11 +84,14 @@ class Density(nn.Module):
         mean: float32 (d,), of the good latents.
         turn: float32 (d, q), into the reduced directions; empty where nothing is turned.
         points: float32 (N, q), the remembered latents, reduced.
+        lengths: float32 (N,), their squared lengths.
+        near: which of them an image is compared with in full; None is all.
     """
 
     mean: Tensor
     turn: Tensor
     points: Tensor
+    lengths: Tensor
 
     def __init__(self, dimensions: int, options: DensityOptions) -> None:
         super().__init__()
@@ -85,10 +100,14 @@ class Density(nn.Module):
         self.register_buffer("mean", torch.zeros(dimensions))
         self.register_buffer("turn", torch.empty(0))
         self.register_buffer("points", torch.zeros(1, dimensions))
+        self.register_buffer("lengths", torch.zeros(1))
+        self.near: Shortlist | None = None
 
     def forward(self, latent: Tensor) -> Tensor:
         """Give the log-density of float32 (N, d), natural logarithm: float32 (N,)."""
-        return log_density(self.reduced(latent), self.points, self.bandwidth)
+        reduced = self.reduced(latent)
+        among = None if self.near is None else self.near(reduced)
+        return log_density(reduced, self.points, self.bandwidth, lengths=self.lengths, among=among)
 
     def reduced(self, latent: Tensor) -> Tensor:
         """Centre latents float32 (N, d), and turn them where that was chosen: float32 (N, q)."""
@@ -113,7 +132,17 @@ class Density(nn.Module):
             "density bandwidth": self.bandwidth,
             "density remembered": len(self.points),
             "density highest possible": self.highest,
+            "density compared in full": "all" if self.near is None else self.near.length,
+            **({} if self.near is None else {"density difference from all, at most": self.near.difference}),
+            **({"density remark": self._remark()} if len(self.points) < self.points.shape[1] else {}),
         }
+
+    def _remark(self) -> str:
+        count, dimensions = self.points.shape
+        return (
+            f"{count} latents are fewer than their {dimensions} numbers, so the density is in effect a distance to the "
+            "nearest one; method.density.reduce and more good images make it one"
+        )
 
     @torch.no_grad()
     def fit(self, latents: Tensor) -> None:
@@ -126,7 +155,7 @@ class Density(nn.Module):
         _check(values, options)
         mean = values.mean(dim=0)
         centred = values - mean
-        turn = _directions(centred, options)
+        turn = _directions(centred, options, floor=FLOOR * _size(values))
         reduced = centred if turn is None else centred @ turn
         kept = torch.linspace(0, len(reduced) - 1, min(len(reduced), options.remember)).round().long()
         points = reduced[kept.to(reduced.device)]
@@ -136,31 +165,58 @@ class Density(nn.Module):
             self.bandwidth = leave_one_out_bandwidth(points)
         self.mean.copy_(mean.float())
         self.points = points.float()
+        self.lengths = self.points.square().sum(dim=1)
         if turn is not None:
             self.turn = turn.float()
+        self.near = shortlist_for(self.points, self._summed) if options.compare == "nearest" else None
+
+    def _summed(self, squares: Tensor) -> Tensor:
+        """Give log-densities for squared distances (N, M) to all remembered latents, or to the near ones."""
+        count, dimensions = self.points.shape
+        return _log_sum(squares, self.bandwidth) - _log_whole(count, dimensions, self.bandwidth)
 
 
-def log_density(latent: Tensor, points: Tensor, bandwidth: float) -> Tensor:
+def log_density(
+    latent: Tensor, points: Tensor, bandwidth: float, *, lengths: Tensor | None = None, among: Tensor | None = None
+) -> Tensor:
     """Give the logarithm of the mean of Gaussians of standard deviation ``bandwidth`` around ``points``.
 
     Args:
         latent: float (N, q).
         points: float (M, q).
         bandwidth: above 0.
+        lengths: float (M,), squared lengths of the points, where they are known.
+        among: int64 (N, K), the only points whose Gaussians are not taken as 0; None is all.
 
     Returns:
         float (N,); for a latent among the points at least ``-(q / 2) ln(2 pi h^2) - ln M``.
     """
     count, dimensions = points.shape
-    scale = 0.5 / bandwidth**2
-    lengths = (points * points).sum(dim=1)
-    squares = (latent * latent).sum(dim=1, keepdim=True) + lengths - (2.0 * latent) @ points.mT  # (N, M)
-    nearest = squares.topk(min(EXACT, count), dim=1, largest=False).indices
+    if among is None:
+        squares = _squares(latent, points, (points * points).sum(dim=1) if lengths is None else lengths)
+    else:
+        squares = (points[among] - latent.unsqueeze(1)).square().sum(dim=2)
+    return _log_sum(squares, bandwidth) - _log_whole(count, dimensions, bandwidth)
+
+
+def _squares(latent: Tensor, points: Tensor, lengths: Tensor) -> Tensor:
+    """Give squared distances of (N, q) to (M, q): (N, M), the smallest ones as differences."""
+    squares = (latent * latent).sum(dim=1, keepdim=True) + lengths - (2.0 * latent) @ points.mT
+    nearest = squares.topk(min(EXACT, len(points)), dim=1, largest=False).indices
     differences = points[nearest] - latent.unsqueeze(1)
-    exponent = -scale * squares.scatter(1, nearest, (differences * differences).sum(dim=2))
+    return squares.scatter(1, nearest, (differences * differences).sum(dim=2))
+
+
+def _log_sum(squares: Tensor, bandwidth: float) -> Tensor:
+    """Give the logarithm of a sum of Gaussians of height 1 at squared distances (N, K): (N,)."""
+    exponent = (-0.5 / bandwidth**2) * squares
     largest = exponent.amax(dim=1, keepdim=True)
-    summed = (exponent - largest).exp().sum(dim=1).log() + largest.squeeze(1)
-    return summed - (0.5 * dimensions * math.log(2.0 * math.pi * bandwidth**2) + math.log(count))
+    return (exponent - largest).exp().sum(dim=1).log() + largest.squeeze(1)
+
+
+def _log_whole(count: int, dimensions: int, bandwidth: float) -> float:
+    """Give the logarithm of what makes such a sum of ``count`` Gaussians a density."""
+    return 0.5 * dimensions * math.log(2.0 * math.pi * bandwidth**2) + math.log(count)
 
 
 def scott_bandwidth(points: Tensor) -> float:
@@ -206,10 +262,10 @@ def _check(values: Tensor, options: DensityOptions) -> None:
         raise TrainingError(f"a density needs at least two good images, not {count}; add some")
     if not bool(torch.isfinite(values).all()):
         raise TrainingError("the latents of good images are not all finite; lower [training] learning_rate")
-    if float((values.amax(dim=0) - values.amin(dim=0)).amax()) == 0.0:
+    if float((values.amax(dim=0) - values.amin(dim=0)).amax()) <= ROUNDING * _size(values):
         raise TrainingError(
             f"all {count} good images have one and the same latent, so it has no density; give images that differ "
-            "(candling check finds doubles), or train with a lower [training] learning_rate if they do"
+            "(candling check finds doubles), or train longer or with a lower [training] learning_rate if they do"
         )
     most = min(count - 1, dimensions)
     if options.reduce.startswith("principal") and options.components > most:
@@ -219,31 +275,20 @@ def _check(values: Tensor, options: DensityOptions) -> None:
         )
 
 
-def _directions(centred: Tensor, options: DensityOptions) -> Tensor | None:
+def _size(values: Tensor) -> float:
+    return float(values.square().mean().sqrt())
+
+
+def _directions(centred: Tensor, options: DensityOptions, *, floor: float) -> Tensor | None:
     """Give what reduces centred latents float64 (N, d): float64 (d, q); None where nothing is to be done."""
     if options.reduce == "none":
         return None
     if options.reduce == "standard":
         spread = centred.square().mean(dim=0).sqrt()
-        scale = torch.where(spread > LEAST_SPREAD * spread.amax(), spread.reciprocal(), torch.zeros_like(spread))
+        units = spread.clamp(min=floor).reciprocal()
+        scale = torch.where(spread > LEAST_SPREAD * spread.amax(), units, torch.zeros_like(spread))
         return torch.diag(scale)[:, scale > 0.0]
-    directions, spread = _principal(centred, options.components)
+    directions, spread = principal(centred, options.components)
     if options.reduce == "principal":
         return directions
-    return directions / spread.clamp(min=LEAST_SPREAD * float(spread[0]))
-
-
-def _principal(centred: Tensor, components: int) -> tuple[Tensor, Tensor]:
-    """Give the directions in which centred latents float64 (N, d) vary most, (d, q), and their spread there, (q,).
-
-    They come from the smaller of the two products of the latents with themselves, in a fraction of the time of a
-    singular value decomposition.
-    """
-    count, dimensions = centred.shape
-    wide = count < dimensions
-    squares, turned = torch.linalg.eigh(centred @ centred.mT if wide else centred.mT @ centred)
-    lengths = squares[-components:].flip(0).clamp(min=0.0).sqrt()
-    directions = turned[:, -components:].flip(1)
-    if wide:
-        directions = centred.mT @ directions / lengths.clamp(min=LEAST_SPREAD * float(lengths[0]))
-    return directions, lengths / math.sqrt(count)
+    return directions / spread.clamp(min=max(floor, LEAST_SPREAD * float(spread[0])))

@@ -12,14 +12,16 @@ from candling import __version__
 from candling.data.samples import group_acquisitions
 from candling.decide.limits import LABELLED_GOALS
 from candling.runtime.aligning import TEMPLATE, encode_aligners
+from candling.runtime.boxes import DETECTING
 from candling.runtime.bundle import Card, DataFacts, LimitsFile, save_bundle
-from candling.runtime.cells import COUNTING
+from candling.runtime.counting import COUNTING
 from candling.runtime.engine import open_engine
 from candling.runtime.learned import LEARNED
 from candling.runtime.matching import HISTOGRAMS, encode_matcher
 from candling.runtime.predictor import Predictor
 from candling.runtime.references import REFERENCES, encode_references
 from candling.train import curves
+from candling.train.boxes import choose_detecting
 from candling.train.cells import choose_counting, no_limits
 from candling.train.export import BATCHES, Exported, export
 from candling.train.facts import hardware, versions
@@ -57,7 +59,7 @@ def finish_bundle(
     pictures = fitted.method.references() if isinstance(fitted.method, Remembers) else None
     remembered = None if pictures is None else len(pictures)
     exported = export(fitted.method.graph(), _some(images, max(BATCHES)), remembered=remembered)
-    limits = no_limits(exported) if images.cells else _limits(images, exported, progress=progress)
+    limits = no_limits(exported) if images.cells or images.boxes else _limits(images, exported, progress=progress)
     extra = {curves.NAME: fitted.curves.read_bytes()} if fitted.curves.is_file() else {}
     if images.aligned.aligners:
         extra[TEMPLATE] = encode_aligners(images.recipe, images.aligned.aligners)
@@ -69,6 +71,8 @@ def finish_bundle(
         extra[LEARNED] = images.learned
     if images.cells is not None:
         extra[COUNTING] = choose_counting(images.cells, exported, progress=progress)
+    if images.boxes is not None:
+        extra[DETECTING] = choose_detecting(images.boxes, exported, progress=progress)
     extra |= rejected_files(fitted.method, images.good, images.set, images.recipe)
     save_bundle(
         out,

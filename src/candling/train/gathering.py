@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from candling.data.samples import SampleSet, content_hash, load_samples, split_hold_out, training_samples
 from candling.runtime.learned import FIT, HELD_OUT, encode_learned
 from candling.train.aligning import Aligned, resolve_align
+from candling.train.boxes import BoxImages, load_box_images
 from candling.train.cells import CellImages, load_cell_images
 from candling.train.cropping import resolve_crop
 from candling.train.data import PreparedSet, prepare_set, resolve_prepare
 from candling.train.devices import world_size
 from candling.train.labelled import split_defects, with_masks
 from candling.train.matching import Matching, resolve_matching
-from candling.train.method import learns_cells, learns_defects
+from candling.train.method import learns_boxes, learns_cells, learns_defects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,8 +45,9 @@ class Images:
         aligned: how they were aligned.
         matching: what their histograms were matched to.
         choices: of what was decided about their pixels, for the card.
-        learned: the table of the images behind both, where a method learns defects or cells; None elsewhere.
+        learned: the table of the images behind both, where a method learns defects, cells or boxes; None elsewhere.
         cells: the same where a method learns cells; None elsewhere.
+        boxes: the same where a method learns boxes; None elsewhere.
     """
 
     recipe: Recipe
@@ -58,6 +60,7 @@ class Images:
     choices: Mapping[str, Fact]
     learned: bytes | None = None
     cells: CellImages | None = None
+    boxes: BoxImages | None = None
 
 
 def gather_images(recipe: Recipe, data: Path, work: Path, *, progress: Progress) -> Images:
@@ -75,6 +78,8 @@ def gather_images(recipe: Recipe, data: Path, work: Path, *, progress: Progress)
     """
     if learns_cells(recipe.method.name):
         return _of_cells(load_cell_images(recipe, data, progress=progress))
+    if learns_boxes(recipe.method.name):
+        return _of_boxes(load_box_images(recipe, data, progress=progress))
     found = load_samples(data)
     samples = training_samples(found)
     fit_samples, held = split_hold_out(samples, recipe.training.hold_out, seed=recipe.training.seed)
@@ -123,4 +128,19 @@ def _of_cells(read: CellImages) -> Images:
         choices=read.matching.choices,
         learned=read.learned,
         cells=read,
+    )
+
+
+def _of_boxes(read: BoxImages) -> Images:
+    return Images(
+        recipe=read.recipe,
+        set=read.set,
+        good=read.good,
+        held_out=read.held_out,
+        hash=read.hash,
+        aligned=Aligned(read.recipe),
+        matching=read.matching,
+        choices=read.choices,
+        learned=read.learned,
+        boxes=read,
     )

@@ -166,13 +166,14 @@ class Loop:
     def _batch(
         self, images: torch.Tensor, indices: torch.Tensor, generator: torch.Generator, source: PreparedSet
     ) -> Batch:
-        masks = source.masks_of(indices)
+        masks, boxes = source.masks_of(indices), source.boxes_of(indices)
         return Batch(
             self.fabric.to_device(images),
             self.fabric.to_device(indices),
             generator,
             source.regions_of(indices),
             None if masks is None else self.fabric.to_device(masks),
+            None if boxes is None else self.fabric.to_device(boxes),
         )
 
     def _set_rates(self) -> None:

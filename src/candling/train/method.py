@@ -7,7 +7,8 @@ A method is one file ``train/methods/<name>.py`` that defines
 
 The first docstring line of the file is what ``candling methods`` prints. A file that also says
 ``LEARNS_DEFECTS = True`` is given labelled defects with their masks, beside good images. One that says
-``LEARNS_CELLS = True`` is given images with what each pixel is of a cell, and nothing else.
+``LEARNS_CELLS = True`` is given images with what each pixel is of a cell, and nothing else; one that says
+``LEARNS_BOXES = True``, images with the boxes of their objects.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ __all__ = [
     "Remembers",
     "build_method",
     "check_method",
+    "learns_boxes",
     "learns_cells",
     "learns_defects",
     "method_names",
@@ -66,6 +68,8 @@ class Batch:
         regions: the name of the region each image shows, N of them; empty where nobody knows.
         masks: bool (N, H, W), what is defect in each, for a method that learns defects; uint8 (N, H, W), the kinds of
             ``pixels.instances`` and 255 where nobody knows, for one that learns cells; None for all others.
+        boxes: float32 (N, M, 5), left, top, right, bottom in pixels and the class of each object, -1 where there is
+            none, for a method that learns boxes; None for all others.
     """
 
     images: torch.Tensor
@@ -73,6 +77,7 @@ class Batch:
     generator: torch.Generator
     regions: tuple[str, ...] = ()
     masks: torch.Tensor | None = None
+    boxes: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +190,11 @@ def method_names() -> list[str]:
 def learns_defects(name: str) -> bool:
     """Tell whether a method learns from labelled defects with masks, beside good images."""
     return bool(getattr(importlib.import_module(f"candling.train.methods.{name}"), "LEARNS_DEFECTS", False))
+
+
+def learns_boxes(name: str) -> bool:
+    """Tell whether a method learns from images whose objects have boxes."""
+    return bool(getattr(importlib.import_module(f"candling.train.methods.{name}"), "LEARNS_BOXES", False))
 
 
 def learns_cells(name: str) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 
 from candling.data.numbered import read_numbered
 from candling.errors import RecipeError
-from candling.pixels.instances import boxes_of_instances, inside_and_border
+from candling.pixels.instances import CENTRE, boxes_of_instances, centres_of_instances, inside_and_border
 from candling.pixels.prepare import shape_frame
 from candling.pixels.tiling import starts
 from candling.train.data import PreparedSet, workers
@@ -42,6 +42,11 @@ class CellOptions(Protocol):
     label: str
     border_px: int
     least_px: int
+
+    @property
+    def learns_density(self) -> bool:
+        """Whether the middle pixel of each cell is marked."""
+        ...
 
     @property
     def reach_px(self) -> int:
@@ -75,6 +80,7 @@ def prepare_cells(
     least_px: int,
     matcher: Matcher | None,
     progress: Progress,
+    centres: bool = False,
 ) -> PreparedSet:
     """Decode every image once and cut it into tiles that overlap by half, with the kinds of their pixels.
 
@@ -85,6 +91,7 @@ def prepare_cells(
         least_px: a smaller object is debris, and teaches nothing.
         matcher: gives every whole frame another histogram first; None leaves it.
         progress: is told how many images are done.
+        centres: mark the middle pixel of each object as :data:`candling.pixels.instances.CENTRE`.
 
     Raises:
         DataError: an image or a mask cannot be read, or they are of two sizes.
@@ -95,7 +102,7 @@ def prepare_cells(
         frame, labels = read_numbered(sample)
         frame = frame if matcher is None else matcher.match(frame)
         frame = shape_frame(frame, channels=channels, height=frame.shape[0], width=frame.shape[1])
-        return _tiles(frame, _kinds(labels, border_px, least_px), height, width)
+        return _tiles(frame, _kinds(labels, border_px, least_px, centres=centres), height, width)
 
     found: list[tuple[Frame, NDArray[np.uint8]]] = []
     pool = ThreadPoolExecutor(workers())
@@ -111,8 +118,12 @@ def prepare_cells(
     return PreparedSet(np.stack(frames), recipe.prepare.white, (), np.stack([kinds for _, kinds in found]))
 
 
-def _kinds(labels: NDArray[np.uint8] | NDArray[np.uint16], border_px: int, least_px: int) -> NDArray[np.uint8]:
+def _kinds(
+    labels: NDArray[np.uint8] | NDArray[np.uint16], border_px: int, least_px: int, *, centres: bool
+) -> NDArray[np.uint8]:
     kinds = inside_and_border(labels, border_px=border_px)
+    if centres:
+        kinds[tuple(centres_of_instances(labels).T)] = CENTRE
     _, sizes = boxes_of_instances(labels)
     numbers = np.unique(labels)[-len(sizes) :] if len(sizes) else np.zeros(0, np.int64)
     kinds[np.isin(labels, numbers[sizes < least_px])] = UNKNOWN

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["train_bundle", "work_folder"]
 
-MAPS = {"anomaly_map", "reconstruction", "nearest", "cells"}
+MAPS = {"anomaly_map", "reconstruction", "nearest", "cells", "density", "boxes", "labels", "confidences"}
 """Outputs that are no scores."""
 
 

@@ -94,7 +94,8 @@ def choose_precision(
     """
     if recipe.training.precision != "auto":
         return PrecisionChoice(recipe.training.precision, "the recipe says so")
-    if good.masks is not None:  # patches are drawn when training begins, not for a throw-away copy
+    # patches are drawn when training begins, not for a throw-away copy
+    if good.masks is not None or good.boxes is not None:
         return PrecisionChoice("float32", "a method that learns defects is not measured")
     fabric = open_fabric("float32", accelerator=accelerator, alone=True)
     if not has_bfloat16(fabric.device):

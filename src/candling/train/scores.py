@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from candling.errors import RecipeError, TrainingError
 from candling.train.losses import SSIM_MARGIN, SSIM_SIZE, ssim_map
+from candling.train.outline import inside, well_inside
 from candling.train.windows import box_taps, gaussian_taps, smooth_same, smooth_valid
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class ScoreOptions(BaseModel):
         normalise: measure the map, at each position, in units of its spread over the good images there, above its mean.
         spread_smooth_px: mean and spread over the good images are averaged under a Gaussian of this sigma; 0 not.
         spread_floor: least spread of a position, as a share of the mean spread over all positions.
+        ground: for products on a dark ground: pixels of the image up to this value are no product, and are left out of
+            the map, of ``top_error`` and of ``window_error``; 0 leaves nothing out.
+        margin_px: so many pixels along the product's outline are left out of them too: there a network redraws worst.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -72,11 +76,15 @@ class ScoreOptions(BaseModel):
     normalise: bool = False
     spread_smooth_px: float = Field(default=2.0, ge=0, le=64)
     spread_floor: float = Field(default=0.2, gt=0)
+    ground: float = Field(default=0.0, ge=0, lt=1)
+    margin_px: int = Field(default=0, ge=0, le=64)
 
     @model_validator(mode="after")
     def _names_differ(self) -> ScoreOptions:
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"names holds a score twice: {', '.join(self.names)}")
+        if self.margin_px and not self.ground:
+            raise ValueError(f"margin_px {self.margin_px} needs an outline; set ground, above which pixels are product")
         return self
 
     @property
@@ -130,11 +138,15 @@ class Scorer(nn.Module):
         anomaly_map = self._raw_map(maps)
         if self.options.normalise:
             anomaly_map = (anomaly_map - self.centre) * self.sharpness
+        local_error = maps.squared_error
+        if self.options.ground:
+            counted = well_inside(inside(image, self.options.ground), self.options.margin_px, fills=False)
+            anomaly_map, local_error = anomaly_map * counted, local_error * counted
         top, window = self.options.top, box_taps(self.options.window_px)
         compute: dict[ScoreName, Callable[[], Tensor]] = {
             "mean_squared_error": lambda: _mean(maps.squared_error),
-            "top_error": lambda: _top_mean(maps.squared_error, top),
-            "window_error": lambda: _peak(smooth_valid(maps.squared_error, window)),
+            "top_error": lambda: _top_mean(local_error, top),
+            "window_error": lambda: _peak(smooth_valid(local_error, window)),
             "dissimilarity": lambda: _mean(maps.dissimilarity),
             "window_dissimilarity": lambda: _peak(smooth_valid(maps.dissimilarity, window)),
             "map_mean": lambda: _mean(anomaly_map),

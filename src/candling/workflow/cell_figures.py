@@ -15,7 +15,9 @@ import numpy as np
 from candling.data.numbered import read_numbered
 from candling.disk import write_atomic
 from candling.errors import UsageError
+from candling.intervals import clopper_pearson
 from candling.measure.by_image import draw_images, figure_with_interval
+from candling.measure.count_spread import learn_spread
 from candling.measure.detection import outcome_at
 from candling.measure.matching import Found, Truth, match_images
 from candling.pixels.instances import boxes_of_instances
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 
     from candling.data.samples import Sample
     from candling.measure.matching import Matched
-    from candling.runtime.cells import CellCounter, Counting
+    from candling.runtime.cells import CellCounter
+    from candling.runtime.counting import Counting
     from candling.types import Interval
 
 __all__ = ["CellEvaluation", "LookedAt", "choose_least", "evaluate_cells", "look_at", "write_cell_evaluation"]
@@ -57,6 +60,7 @@ class LookedAt:
         true_px: pixels in any object.
         shared_px: pixels in both.
         milliseconds: from the frame in memory to its cells.
+        expected: cells by the graph's density; None where it gives none.
     """
 
     sample: Sample
@@ -66,6 +70,16 @@ class LookedAt:
     true_px: int
     shared_px: int
     milliseconds: float
+    expected: float | None = None
+
+    def counted(self, least: float) -> int:
+        """Say what is counted: by the density where there is one, else the cells of at least this score."""
+        return int((self.found.scores >= least).sum()) if self.expected is None else round(self.expected)
+
+    @property
+    def true(self) -> int:
+        """How many objects there are, debris left out."""
+        return len(self.truth.labels) - (0 if self.truth.ignored is None else int(self.truth.ignored.sum()))
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,8 @@ class CellEvaluation:
         empty_images: images without an object.
         empty_wrong: of these, how many in which something was counted.
         milliseconds: the median over images, frame in memory to cells.
+        covered: share of images whose true count lies in the interval of its count; None where it has none.
+        interval_width: of these intervals, the median; None likewise.
     """
 
     figures: CountFigures
@@ -85,16 +101,20 @@ class CellEvaluation:
     empty_images: int
     empty_wrong: int
     milliseconds: float
+    covered: Interval | None = None
+    interval_width: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Give plain values: what ``candling evaluate --json`` prints for a counter."""
-        dice = self.area_dice
+        dice, one = self.area_dice, self.covered
         return {
             **self.figures.as_json(),
             "area_dice": None if dice is None else {"value": dice.value, "low": dice.low, "high": dice.high},
             "empty_images": self.empty_images,
             "empty_wrong": self.empty_wrong,
             "milliseconds": round(self.milliseconds, 1),
+            "interval_covers": None if one is None else {"value": one.value, "low": one.low, "high": one.high},
+            "interval_width": self.interval_width,
         }
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -107,6 +127,7 @@ class CellEvaluation:
             ("average precision at 0.5", figures.map_50),
             ("average precision, 0.5 to 0.95", figures.map),
             ("area, Dice", self.area_dice),
+            ("true count inside the interval", self.covered),
         ]
         lines = [
             (name, "", "", "") if one is None else (name, f"{one.value:.3f}", f"{one.low:.3f}", f"{one.high:.3f}")
@@ -144,10 +165,11 @@ def look_at(
         spent = clock() - begun
         truth = _truth(labels, counter, label)
         found = Found(seen.found.boxes, [label] * len(seen.found), seen.found.scores)
+        assert seen.covered is not None  # a frame in memory
         covered, true = seen.covered > 0, labels > 0
         shared = covered & true
         areas = int(covered.sum()), int(true.sum()), int(shared.sum())
-        looked.append(LookedAt(sample, found, truth, areas[0], areas[1], areas[2], 1000.0 * spent))
+        looked.append(LookedAt(sample, found, truth, *areas, 1000.0 * spent, seen.expected))
         if progress is not None:
             progress(done, len(samples))
     return tuple(looked)
@@ -158,13 +180,16 @@ def choose_least(
 ) -> Counting:
     """Choose what parts cells and which of them count: best F1, then least count error, then the lowest numbers.
 
+    A density is scaled so that it sums up to the objects of these images. How far their counts then lie from the truth
+    gives every later count its interval.
+
     Args:
         counter: whatever its own numbers are.
         samples: images that were not learned from, each with a mask that numbers its cells.
         progress: called with (done, total) images.
 
     Returns:
-        the counter's facts with ``least_inside`` and the least score chosen.
+        the counter's facts with ``least_inside``, least score, the density's factor and the spread of counts chosen.
 
     Raises:
         UsageError: there is no image.
@@ -175,9 +200,12 @@ def choose_least(
         raise UsageError("no image to choose the least score from; give at least one that was not learned from")
     label = next(iter(counter.counting.scores))
     pairs: dict[float, list[tuple[Found, Truth]]] = {inside: [] for inside in INSIDES}
+    summed: list[float | None] = []
     for done, sample in enumerate(samples, start=1):
         frame, labels = read_numbered(sample)
-        truth, seen = _truth(labels, counter, label), counter.probabilities(frame)
+        truth = _truth(labels, counter, label)
+        seen, expected = counter.answers(frame)
+        summed.append(expected)
         for inside, some in pairs.items():
             _, found, _ = counter.cells_of(seen, least_inside=inside)
             some.append((Found(found.boxes, [label] * len(found), found.scores), truth))
@@ -189,7 +217,34 @@ def choose_least(
         for matched in [match_images(some, label=label, iou=IOU)]
         for score in SCORES
     )
-    return replace(counter.counting, scores={label: best[3]}, least_inside=best[2])
+    return _settled(counter, pairs[best[2]], summed, score=best[3], inside=best[2])
+
+
+def _settled(
+    counter: CellCounter,
+    pairs: Sequence[tuple[Found, Truth]],
+    summed: Sequence[float | None],
+    *,
+    score: float,
+    inside: float,
+) -> Counting:
+    """Give what was chosen, with what follows from it: the density's factor and the spread of counts."""
+    label = next(iter(counter.counting.scores))
+    true = [int((~np.asarray(truth.ignored, bool)).sum()) for _, truth in pairs]
+    whole = sum(one for one in summed if one is not None)
+    factor = sum(true) / whole if whole > 0.0 and any(true) else 1.0
+    counted = [
+        int((found.scores >= score).sum()) if expected is None else round(expected * factor)
+        for (found, _), expected in zip(pairs, summed, strict=True)
+    ]
+    spread = learn_spread(counted, true)
+    return replace(
+        counter.counting,
+        scores={label: score},
+        least_inside=inside,
+        density_factor=counter.counting.density_factor * factor,
+        spreads={} if spread is None else {label: spread},
+    )
 
 
 def _quality(matched: Matched, score: float) -> tuple[float, float, float]:
@@ -234,6 +289,7 @@ def evaluate_cells(
         rounds=rounds,
         confidence=confidence,
         products=products,
+        counted=_by_density(looked, counter),
     )
     areas = np.array([(one.seen_px, one.true_px, one.shared_px) for one in looked], np.int64)
 
@@ -248,9 +304,26 @@ def evaluate_cells(
         figures=figures,
         area_dice=figure_with_interval(dice, times, confidence=confidence),
         empty_images=len(empty),
-        empty_wrong=sum(bool((one.found.scores >= least).any()) for one in empty),
+        empty_wrong=sum(one.counted(least) > 0 for one in empty),
         milliseconds=float(np.median([one.milliseconds for one in looked])),
+        **_intervals(looked, counter, least),
     )
+
+
+def _by_density(looked: Sequence[LookedAt], counter: CellCounter) -> dict[str, list[int]] | None:
+    counted = [round(one.expected) for one in looked if one.expected is not None]
+    return {next(iter(counter.counting.scores)): counted} if len(counted) == len(looked) else None
+
+
+def _intervals(looked: Sequence[LookedAt], counter: CellCounter, least: float) -> dict[str, Any]:
+    """Say how many true counts lie inside the interval of their count, and how wide these are."""
+    spread = counter.counting.spreads.get(next(iter(counter.counting.scores)))
+    if spread is None:
+        return {}
+    found = [(spread.interval(one.counted(least)), one.true) for one in looked]
+    inside = sum(interval.low <= true <= interval.high for interval, true in found)
+    width = float(np.median([interval.high - interval.low for interval, _ in found]))
+    return {"covered": clopper_pearson(inside, len(found)), "interval_width": width}
 
 
 def write_cell_evaluation(
@@ -269,8 +342,7 @@ def write_cell_evaluation(
     least = min(counter.counting.scores.values())
     lines = [csv_line(["image", "product", "counted", "true", "error", "area_dice", "milliseconds"])]
     for one in looked:
-        counted = int((one.found.scores >= least).sum())
-        true = len(one.truth.labels) - (0 if one.truth.ignored is None else int(one.truth.ignored.sum()))
+        counted, true = one.counted(least), one.true
         both = one.seen_px + one.true_px
         dice = round(2.0 * one.shared_px / both, 4) if both else None
         name, spent = one.sample.path.name, round(one.milliseconds, 1)

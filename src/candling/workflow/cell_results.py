@@ -13,15 +13,17 @@ Images are only read. One that cannot be read is named and stops nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from candling.data.annotations import write_annotations
 from candling.disk import new_folder, write_atomic
 from candling.errors import ImageError
 from candling.pixels.heatmap import encode_png
-from candling.pixels.read import MAX_BYTES, decode
+from candling.pixels.read import MAX_BYTES, MAX_PIXELS, decode
 from candling.pixels.read.pixel_size import pixel_size
+from candling.pixels.read.windows import TiffWindows, is_large
+from candling.runtime.cells import CellCounter
 from candling.workflow.counting import annotations_of, cells_csv, count_image, counts_csv, draw_boxes
 from candling.workflow.naming import FileNames
 from candling.workflow.tables import csv_line
@@ -31,11 +33,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from candling.data.annotations import Layout
-    from candling.runtime.cells import CellCounter
+    from candling.runtime.cells import SeenCells
+    from candling.runtime.counters import Counter
     from candling.types import Frame
     from candling.workflow.counting import CountedImage
 
 __all__ = ["CountSummary", "annotations_path", "count_file", "count_files"]
+
+
+SAMPLE_PX: Final = 2560
+"""The longer side of the sample that the overlay of an image too large for memory is drawn on, at most."""
 
 
 @dataclass(frozen=True)
@@ -50,16 +57,26 @@ class CountSummary:
     images: tuple[CountedImage, ...]
     unread: tuple[tuple[Path, str], ...]
 
+    @property
+    def cells(self) -> int:
+        """How many were counted in all."""
+        return sum(found.count for one in self.images for found in one.classes)
+
     def as_json(self) -> dict[str, Any]:
         """Give plain values: what ``candling count --json`` prints."""
         return {
             "images": len(self.images),
             "unread": [{"path": str(path), "reason": reason} for path, reason in self.unread],
-            "cells": sum(len(one.found) for one in self.images),
+            "cells": self.cells,
             "counts": [
                 {
                     "image": one.image,
                     "counts": {found.label: found.count for found in one.classes},
+                    "intervals": {
+                        found.label: [int(found.interval.low), int(found.interval.high)]
+                        for found in one.classes
+                        if found.interval is not None
+                    },
                     "covered_share": sum(found.covered_px for found in one.classes) / (one.shape[0] * one.shape[1]),
                     "warnings": list(one.warnings),
                 }
@@ -75,7 +92,7 @@ def annotations_path(out: Path, layout: Layout) -> Path:
 
 
 def count_files(
-    counter: CellCounter,
+    counter: Counter,
     paths: Sequence[Path],
     out: Path,
     *,
@@ -135,9 +152,9 @@ def count_files(
 
 
 def count_file(
-    counter: CellCounter, path: Path, *, name: str | None = None, pixel_um: tuple[float, float] | None = None
+    counter: Counter, path: Path, *, name: str | None = None, pixel_um: tuple[float, float] | None = None
 ) -> tuple[Frame, CountedImage]:
-    """Count the cells of one image file; give the frame as well.
+    """Count the cells of one image file; give the frame as well, of one too large for memory a sample of its pixels.
 
     Args:
         counter: the bundle, opened.
@@ -149,22 +166,40 @@ def count_file(
         ImageError: it cannot be read.
         EngineError: the engine failed.
     """
-    data = _bytes_of(path)
-    frame = decode(data, where=str(path))
-    seen = counter.look(frame)
     names = tuple(counter.counting.scores)
+    if is_large(path):
+        frame, seen, shape, said_um = _look_through(counter, path)
+    else:
+        data = _bytes_of(path)
+        frame = decode(data, where=str(path))
+        seen, shape, said_um = counter.look(frame), None, pixel_size(data, where=str(path))
     counted = count_image(
         path.name if name is None else name,
         frame,
         seen.found,
         names=names,
         scores=counter.counting.scores,
+        spreads=counter.counting.spreads,
+        expected=None if seen.expected is None else {names[0]: seen.expected},
         areas_px=seen.areas_px,
-        pixel_um=pixel_size(data, where=str(path)) if pixel_um is None else pixel_um,
+        pixel_um=said_um if pixel_um is None else pixel_um,
         contrast=seen.contrast,
         white=counter.recipe.prepare.white,
+        shape=shape,
     )
-    return frame, counted
+    return frame, replace(counted, warnings=(*counted.warnings, *seen.doubts))
+
+
+def _look_through(counter: Counter, path: Path) -> tuple[Frame, SeenCells, tuple[int, int], tuple[float, float] | None]:
+    """Count a TIFF block by block: a sample of its pixels, its cells, its shape and the size of a pixel."""
+    if not isinstance(counter, CellCounter):
+        raise ImageError(f"{path}: has more than {MAX_PIXELS} px, and boxes are found in whole images; cut it")
+    with TiffWindows.open(path) as windows:
+        try:
+            seen = counter.look_through(windows)
+        except ImageError as error:
+            raise error if str(path) in str(error) else ImageError(f"{path}: {error}") from error
+        return windows.sample(SAMPLE_PX), seen, windows.shape, windows.pixel_um
 
 
 def _free_name(path: Path, taken: set[str]) -> str:

@@ -143,6 +143,7 @@ def evaluate_counts(
     rounds: int = 1000,
     confidence: float = 0.95,
     products: Sequence[str] | None = None,
+    counted: Mapping[str, Sequence[float]] | None = None,
 ) -> CountFigures:
     """Measure a counter.
 
@@ -153,6 +154,7 @@ def evaluate_counts(
         rounds: how often the images are drawn again for the intervals.
         confidence: of every interval.
         products: the well, slide or patient of each image, where one has several.
+        counted: how many of each class each image holds, where that is not the number of its boxes.
 
     Raises:
         UsageError: there is no image or no class.
@@ -162,10 +164,12 @@ def evaluate_counts(
     times = draw_images(len(images), rounds=rounds, rng=rng, products=products)
     matched = {label: {iou: match_images(images, label=label, iou=iou) for iou in COCO_IOUS} for label in scores}
     at_half = {label: by_iou[COCO_IOUS[0]] for label, by_iou in matched.items()}
-    counted, true = _counts(at_half, scores)
+    by_boxes, true = _counts(at_half, scores)
+    given = counted or {}
+    totals = {label: np.asarray(given.get(label, by_boxes[label]), np.float64) for label in scores}
     errors = {
         label: count_errors(
-            counted[label], true[label], rng=rng, rounds=rounds, confidence=confidence, products=products
+            totals[label], true[label], rng=rng, rounds=rounds, confidence=confidence, products=products
         )
         for label in scores
     }
@@ -184,13 +188,13 @@ def evaluate_counts(
             f1_50=interval(_f1_of([(at_half[label], score)])),
             outcome=outcome_at(at_half[label], score),
             counts=errors[label],
-            by_density=errors_by_density(counted[label], true[label]),
-            growth=growth_with_density(counted[label], true[label], rng=rng, rounds=rounds, confidence=confidence),
+            by_density=errors_by_density(totals[label], true[label]),
+            growth=growth_with_density(totals[label], true[label], rng=rng, rounds=rounds, confidence=confidence),
         )
         for label, score in scores.items()
     }
     together = count_errors(
-        sum(counted.values()), sum(true.values()), rng=rng, rounds=rounds, confidence=confidence, products=products
+        sum(totals.values()), sum(true.values()), rng=rng, rounds=rounds, confidence=confidence, products=products
     )
     return CountFigures(
         images=len(images),

@@ -1,7 +1,7 @@
 """From the boxes of an image to what a microscopist wants: counts, densities, areas, tables, annotations, a picture.
 
-Knows no network and no engine: boxes come with their scores, from wherever. A count has an interval only where somebody
-gave probabilities; raw scores are none.
+Knows no network and no engine: boxes come with their scores, from wherever. A count has an interval only where it is
+known how far counts of held-out images lay from the truth, or how likely each box is; raw scores say neither.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from candling.measure.count_spread import CountSpread
     from candling.pixels.boxes import BoxSet
     from candling.pixels.histogram import Contrast
     from candling.types import Frame, Interval
@@ -90,8 +91,8 @@ class CountedClass:
 
     Attributes:
         label: its name.
-        count: objects.
-        interval: of the count; None where no probabilities were given.
+        count: objects; those of a density where one was given, else the counted boxes.
+        interval: of the count; None where nobody knows how sure it is.
         covered_px: pixels inside a box, or of the mask where one was given.
         mean_score: of the counted boxes; None where there is none.
     """
@@ -145,12 +146,15 @@ def count_image(
     *,
     names: Sequence[str],
     scores: Mapping[str, float],
+    spreads: Mapping[str, CountSpread] | None = None,
+    expected: Mapping[str, float] | None = None,
     probabilities: NDArray[np.float64] | None = None,
     labels: NDArray[np.uint16] | None = None,
     areas_px: NDArray[np.int64] | None = None,
     pixel_um: tuple[float, float] | None = None,
     contrast: Contrast | None = None,
     white: int | None = None,
+    shape: tuple[int, int] | None = None,
 ) -> CountedImage:
     """Count the boxes of one image.
 
@@ -160,12 +164,16 @@ def count_image(
         candidates: every box the network gave, in pixels of the frame.
         names: the classes.
         scores: the least score a box of each class needs to be counted.
-        probabilities: float64 (N,), how likely each candidate is real; gives the count its interval.
+        spreads: how far counts lie from the truth, by class; gives each count its interval.
+        expected: how many objects there are by a density, by class; instead of the number of boxes.
+        probabilities: float64 (N,), how likely each candidate is real; gives the count its interval where no spread
+            does.
         labels: uint16 (H, W), a mask that numbers the counted boxes from 1 in their order; gives areas.
         areas_px: int64 (N,), the pixels of each candidate, where no two share one; gives areas without a mask.
         pixel_um: height and width of a pixel in micrometres.
         contrast: the group the frame was matched with.
         white: the level that counts as white.
+        shape: (H, W) of the image, where ``frame`` holds only every so many-th pixel of it.
 
     Raises:
         UsageError: a class has no score, a label is beyond the classes, or arrays do not fit.
@@ -179,7 +187,7 @@ def count_image(
         raise UsageError(f"{probabilities.shape} probabilities for {len(candidates)} boxes; give one a box")
     if areas_px is not None and areas_px.shape != candidates.scores.shape:
         raise UsageError(f"{areas_px.shape} areas for {len(candidates)} boxes; give one a box")
-    shape = (frame.shape[0], frame.shape[1])
+    shape = (frame.shape[0], frame.shape[1]) if shape is None else shape
     if labels is not None and labels.shape != shape:
         raise UsageError(f"the mask is {labels.shape} and the image {shape}; give one size")
     least = np.array([scores[name] for name in names] or [0.0])
@@ -199,8 +207,8 @@ def count_image(
         classes.append(
             CountedClass(
                 name,
-                int(mine.sum()),
-                None if chances is None else count_interval(chances),
+                count := int(mine.sum()) if name not in (expected or {}) else round((expected or {})[name]),
+                _interval(count, name, spreads, chances),
                 covered,
                 float(counted.scores[mine].mean()) if mine.any() else None,
             )
@@ -208,6 +216,14 @@ def count_image(
     done = CountedImage(image, shape, counted, areas, tuple(names), tuple(classes), pixel_um, contrast)
     warnings = (*frame_warnings(frame, white=white), *_count_warnings(done))
     return CountedImage(image, shape, counted, areas, tuple(names), tuple(classes), pixel_um, contrast, warnings)
+
+
+def _interval(
+    count: int, name: str, spreads: Mapping[str, CountSpread] | None, chances: NDArray[np.float64] | None
+) -> Interval | None:
+    if spreads is not None and name in spreads:
+        return spreads[name].interval(count)
+    return None if chances is None else count_interval(chances)
 
 
 def frame_warnings(frame: Frame, *, white: int | None = None) -> tuple[str, ...]:

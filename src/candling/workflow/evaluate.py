@@ -27,10 +27,19 @@ from candling.workflow.defect_figures import COVERED_SHARE, PatchCounts, defect_
 from candling.workflow.evaluation import Evaluation, Example, LimitLine, Origin, StepTime, Timings
 from candling.workflow.explanation import pairs_of, unlike_places
 from candling.workflow.figures import Resampling, class_results, image_figures, pixel_figures
-from candling.workflow.gallery import choose_examples, draw_pair, draw_panels, draw_scale
+from candling.workflow.gallery import (
+    EXPLAINED,
+    choose_examples,
+    draw_filter_panels,
+    draw_pair,
+    draw_panels,
+    draw_reason,
+    draw_scale,
+)
 from candling.workflow.maps import MapScale, map_scale
 from candling.workflow.passage import fits, pass_over
 from candling.workflow.strips import frame_number, inspect_all, of_worst_frame
+from candling.workflow.why import why_worst
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -104,6 +113,7 @@ def evaluate(
         timings=_timings(found.results),
         examples=_examples(inspector, found, scale, references, most=most_examples),
         scale_bar=draw_scale(scale) if most_examples and inspector.bundle.limits.map_range else None,
+        filters=draw_filter_panels(inspector.bundle.read_graph()) if most_examples else (),
         notes=(
             *notes,
             *_limit_notes(inspector.bundle, data_hash, found.results),
@@ -250,7 +260,9 @@ def _examples(
     """Inspect the chosen images once more, with reconstructions, and draw them; stop before the report grows heavy."""
     examples: list[Example] = []
     room = MOST_PICTURE_BYTES
-    for group, index in choose_examples(found.results, most=most):
+    chosen = choose_examples(found.results, most=most)
+    explained = _explained_ones(chosen)
+    for group, index in chosen:
         acquisition = found.acquisitions[index]
         [inspection] = inspect_all(inspector, [acquisition], reconstructions=True, nearest=True)
         shown = of_worst_frame(inspection, inspector.limits)
@@ -264,11 +276,19 @@ def _examples(
         pairs = () if references is None else pairs_of(frame, worst, references)
         panels = draw_panels(frame, shown.predictions, mask, scale, pairs=pairs)
         unlike = draw_pair(pairs[0]) if pairs else ()
-        room -= sum(len(panel.jpeg) for panel in (*panels, *unlike))
+        why = why_worst(inspector.predictor, frame, shown.predictions) if index in explained else None
+        reason = () if why is None else draw_reason(why)
+        room -= sum(len(panel.jpeg) for panel in (*panels, *unlike, *reason))
         if room < 0:
             break
-        examples.append(Example(group, found.results[index], panels, unlike))
+        examples.append(Example(group, found.results[index], panels, unlike, reason))
     return tuple(examples)
+
+
+def _explained_ones(chosen: Sequence[tuple[str, int]], most: int = 2) -> set[int]:
+    """Pick the images whose worst place is explained: the first of each group that is worth it."""
+    firsts = dict(reversed(chosen))
+    return {firsts[group] for group in [group for group in EXPLAINED if group in firsts][:most]}
 
 
 def _mask_of(sample: Sample, frame: Frame) -> NDArray[np.bool_] | None:

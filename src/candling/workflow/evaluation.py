@@ -214,13 +214,15 @@ class Panel:
 class Example:
     """One image of the gallery: why it is there, its result and its panels.
 
-    ``unlike`` is its worst place and the nearest good one; empty where the bundle remembers none.
+    ``unlike`` is its worst place and the nearest good one; empty where the bundle remembers none. ``why`` is what the
+    network sees of its worst place, and what of that decides; empty where that was not asked for.
     """
 
     group: str
     result: ImageResult
     panels: tuple[Panel, ...]
     unlike: tuple[Panel, ...] = ()
+    why: tuple[Panel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,7 @@ class Evaluation:
         timings: how long images took.
         examples: the gallery.
         scale_bar: a picture of the heatmap's colours from low to high, None when there is no gallery.
+        filters: the filters of the graph's first convolutions; empty when there is no gallery, or no convolution.
         notes: what a reader must know before trusting the figures, one sentence each.
         confidence: of every interval.
         rounds: resamplings behind the intervals of the ranking figures.
@@ -254,6 +257,7 @@ class Evaluation:
     timings: Timings
     examples: tuple[Example, ...] = ()
     scale_bar: Panel | None = None
+    filters: tuple[Panel, ...] = ()
     notes: tuple[str, ...] = ()
     confidence: float = 0.95
     rounds: int = 0

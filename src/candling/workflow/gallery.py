@@ -8,8 +8,10 @@ import numpy as np
 
 from candling.pixels.heatmap import encode_jpeg, heatmap, overlay, thumbnail
 from candling.workflow.evaluation import Panel
+from candling.workflow.filters import first_filters
 from candling.workflow.maps import draw_outline, frame_map, frame_reconstruction
 from candling.workflow.unlike import draw_places, tiles
+from candling.workflow.why import why_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,10 +22,22 @@ if TYPE_CHECKING:
     from candling.workflow.evaluation import ImageResult
     from candling.workflow.explanation import Pair
     from candling.workflow.maps import MapScale
+    from candling.workflow.why import Why
 
-__all__ = ["choose_examples", "draw_pair", "draw_panels", "draw_scale"]
+__all__ = [
+    "EXPLAINED",
+    "choose_examples",
+    "draw_filter_panels",
+    "draw_pair",
+    "draw_panels",
+    "draw_reason",
+    "draw_scale",
+]
 
 MISSED, REJECTED, FOUND, ACCEPTED = "Missed defects", "False rejects", "Defects found", "Good images accepted"
+EXPLAINED = FOUND, REJECTED, MISSED
+"""Groups whose first image is explained, until two are: an explanation takes some fifty runs of the graph."""
+
 SIDE = 400
 """Longest side of a panel, in pixels."""
 QUALITY = 80
@@ -97,6 +111,18 @@ def draw_pair(pair: Pair) -> tuple[Panel, Panel]:
     """Draw a place and the nearest good one at the same scale."""
     here, good = tiles(pair)
     return _panel("here", here), _panel("nearest good", good)
+
+
+def draw_reason(why: Why) -> tuple[Panel, Panel]:
+    """Draw the worst place as the network sees it, and what of it decides."""
+    seen, decides = why_tiles(why)
+    words = f"worst place as the network sees it; the {why.side} px in the box decide"
+    return _panel(words, seen), _panel("what speaks for a defect", decides)
+
+
+def draw_filter_panels(graph: bytes) -> tuple[Panel, ...]:
+    """Draw the filters of a graph's first convolutions."""
+    return tuple(_panel(one.caption, one.picture) for one in first_filters(graph))
 
 
 def draw_scale(scale: MapScale) -> Panel:

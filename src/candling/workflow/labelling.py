@@ -17,9 +17,10 @@ from jinja2 import Environment
 
 from candling.disk import write_atomic
 from candling.errors import ImageError, LimitError
-from candling.pixels.heatmap import encode_jpeg, thumbnail
+from candling.pixels.heatmap import encode_jpeg, heatmap, thumbnail
 from candling.pixels.read import read_image
 from candling.workflow.beside import region_scores, worst_score
+from candling.workflow.maps import frame_map, map_scale
 from candling.workflow.tables import csv_line
 
 if TYPE_CHECKING:
@@ -45,10 +46,12 @@ figure.accept{border-color:#2a6fb0}img{width:100%;image-rendering:pixelated}
 figcaption{font-size:.75rem;overflow-wrap:anywhere}</style></head><body>
 <h1>Images to label</h1>
 <p>These {{ shown|length }} of {{ seen }} images lie nearest to a limit of {{ bundle }}; severity 1 is at the limit,
-blue was accepted, orange was not. Write <b>good</b>, or the name of the defect, into the column <b>label</b> of
-suggested.csv, then run <code>candling calibrate {{ bundle }} suggested.csv --goal youden</code>.</p>
-<main>{% for one, picture in shown %}
-<figure class="{{ one.verdict }}">{% if picture %}<img src="data:image/jpeg;base64,{{ picture }}" alt="">{% endif %}
+blue was accepted, orange was not. A map lies below its image: bright is strange. Write <b>good</b>, or the name of the
+defect, into the column <b>label</b> of suggested.csv, then run
+<code>candling calibrate {{ bundle }} suggested.csv --goal youden</code>.</p>
+<main>{% for one, pictures in shown %}
+<figure class="{{ one.verdict }}">
+{% for picture in pictures %}<img src="data:image/jpeg;base64,{{ picture }}" alt="">{% endfor %}
 <figcaption>{{ loop.index }}. {{ one.path.name }}<br>severity {{ "%.3f"|format(one.severity) }}<br>
 {% for line in one.lines %}{{ line }}<br>{% endfor %}</figcaption></figure>{% endfor %}
 </main></body></html>
@@ -112,8 +115,17 @@ def nearest_to_limit(
     return tuple(one for _, _, one in sorted(near, reverse=True))
 
 
-def write_labelling(chosen: Sequence[NearLimit], out: Path, *, bundle: str, seen: int) -> None:
+def write_labelling(
+    chosen: Sequence[NearLimit], out: Path, *, bundle: str, seen: int, inspector: Inspector | None = None
+) -> None:
     """Write ``suggested.csv`` and ``suggested.html`` into a folder that is there.
+
+    Args:
+        chosen: images near a limit.
+        out: the folder.
+        bundle: what it is called.
+        seen: how many images were looked at.
+        inspector: draws the anomaly map of each; None shows the images alone.
 
     Raises:
         DiskError: one of them cannot be written.
@@ -124,12 +136,12 @@ def write_labelling(chosen: Sequence[NearLimit], out: Path, *, bundle: str, seen
         for s in chosen
     ]
     write_atomic(out / "suggested.csv", "".join(lines))
-    write_atomic(out / "suggested.html", gallery_page(chosen, bundle=bundle, seen=seen))
+    write_atomic(out / "suggested.html", gallery_page(chosen, bundle=bundle, seen=seen, inspector=inspector))
 
 
-def gallery_page(chosen: Iterable[NearLimit], *, bundle: str, seen: int) -> str:
+def gallery_page(chosen: Iterable[NearLimit], *, bundle: str, seen: int, inspector: Inspector | None = None) -> str:
     """Give the gallery as HTML text; it opens offline, and names of files are escaped."""
-    shown = [(one, _picture(one.path)) for one in chosen]
+    shown = [(one, _pictures(one.path, inspector)) for one in chosen]
     return Environment(autoescape=True).from_string(PAGE).render(shown=shown, bundle=bundle, seen=seen)
 
 
@@ -148,9 +160,17 @@ def _beside_limit(path: Path, found: Inspection, inspector: Inspector) -> NearLi
     )
 
 
-def _picture(path: Path) -> str:
+def _pictures(path: Path, inspector: Inspector | None) -> list[str]:
+    """Give the image and, where there is one, the heatmap of its anomaly map."""
     try:
         frame = read_image(path)
     except ImageError:  # it was there a moment ago
-        return ""
-    return base64.b64encode(encode_jpeg(thumbnail(frame, SIDE_PX))).decode()
+        return []
+    small = thumbnail(frame, SIDE_PX)
+    drawn = [small]
+    if inspector is not None:
+        found = inspector.predictor.attempt(frame).predictions
+        size, scale = (small.shape[0], small.shape[1]), map_scale(inspector.bundle)
+        values = frame_map(found, (frame.shape[0], frame.shape[1]), size=size) if found else None
+        drawn += [] if values is None else [heatmap(values, low=scale.low, high=scale.high)]
+    return [base64.b64encode(encode_jpeg(one)).decode() for one in drawn]

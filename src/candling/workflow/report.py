@@ -90,6 +90,7 @@ def render_report(evaluation: Evaluation) -> str:
         misjudged_count=len(evaluation.missed_defects) + len(evaluation.false_rejects),
         has_pixels=evaluation.figures["aupro"].value is not None,
         has_unlike=any(example.unlike for example in evaluation.examples),
+        has_why=any(example.why for example in evaluation.examples),
         identity=evaluation.sha256(),
     )
     return page

@@ -4,6 +4,7 @@
     OUT/results.jsonl    the whole record of each image, one JSON object a line
     OUT/overlays/*.jpg   heatmap over the image under a banner with the verdict
     OUT/overlays/*_unlike.png   its worst places beside the nearest good, where the bundle remembers good ones
+    OUT/overlays/*_why.png   which part of its worst place decides, when asked for
     OUT/maps/*.tiff      raw anomaly maps, float32, when asked for
     OUT/summary.json     how many of what
 
@@ -35,6 +36,7 @@ from candling.workflow.overlays import draw_overlay, encode_map
 from candling.workflow.strips import frame_number, of_worst_frame, vial_results
 from candling.workflow.tables import Cell, csv_line
 from candling.workflow.unlike import draw_unlike
+from candling.workflow.why import draw_why
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from candling.types import Frame, Inspection, Limit, Reason
     from candling.workflow.explanation import Place
     from candling.workflow.maps import MapScale
+    from candling.workflow.why import Why
 
 __all__ = ["OverlayChoice", "Summary", "record", "write_results"]
 
@@ -83,6 +86,7 @@ def write_results(
     references: References | None = None,
     overwrite: bool = False,
     frame_of: Callable[[Inspection], Frame] | None = None,
+    why: Callable[[Frame, Inspection], Why | None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Summary:
     """Write the results of a series of inspections as they come.
@@ -99,6 +103,7 @@ def write_results(
         frame_of: gives the frame of an inspection for its overlay; by default its product is the path of a file. One
             that raises ImageError gets no overlay. Of several frames the worst is shown: its predictions alone are
             in the inspection given.
+        why: explains the worst place of each image that gets an overlay; None explains none.
         progress: called with the number of images done.
 
     Raises:
@@ -108,18 +113,20 @@ def write_results(
     """
     new_folder(out, overwrite=overwrite)
     _remove_earlier(out)
-    pictures = _Pictures(out, limits, scale, overlays, raw_maps, references, frame_of or _read_product)
+    pictures = _Pictures(out, limits, scale, overlays, raw_maps, references, frame_of or _read_product, why)
     names, counts = FileNames(), Counter[str]()
     with _appending(out / "results.csv") as table, _appending(out / "results.jsonl") as lines:
         table(csv_line(_head(limits)))
         for inspection in inspections:
             name = names.make(inspection.product)
             places = pictures.places(inspection)
-            drawn, beside = pictures.draw(inspection, name, places or ())
+            drawn, beside, decides = pictures.draw(inspection, name, places or ())
             saved = pictures.save_map(inspection, name)
             table(csv_line(_row(inspection, limits, drawn, saved)))
             unlike = {} if places is None else {"unlike": [_place(place) for place in places], "unlike_picture": beside}
-            lines(json.dumps(record(inspection, limits) | {"overlay": drawn, "map": saved} | unlike) + "\n")
+            explained = {} if why is None else {"why_picture": decides}
+            kept = record(inspection, limits) | {"overlay": drawn, "map": saved} | unlike | explained
+            lines(json.dumps(kept) + "\n")
             counts.update(["images", str(inspection.verdict)])
             counts.update(kind for kind, there in _extras(inspection, drawn, saved).items() if there)
             if progress is not None:
@@ -188,6 +195,7 @@ class _Pictures:
     raw_maps: bool
     references: References | None
     frame_of: Callable[[Inspection], Frame]
+    why: Callable[[Frame, Inspection], Why | None] | None
 
     def places(self, inspection: Inspection) -> tuple[Place, ...] | None:
         """Give the places that are unlike good ones; None where accepted, or where the graph does not say."""
@@ -196,11 +204,14 @@ class _Pictures:
         shown = of_worst_frame(inspection, self.limits)
         return unlike_places(shown.predictions, above=self.scale.edge) if said and told else None
 
-    def draw(self, inspection: Inspection, name: str, places: Sequence[Place]) -> tuple[str | None, str | None]:
-        """Draw the overlay, and the places beside the nearest good."""
+    def draw(
+        self, inspection: Inspection, name: str, places: Sequence[Place]
+    ) -> tuple[str | None, str | None, str | None]:
+        """Draw the overlay, the places beside the nearest good, and what decides the worst place."""
         wanted = self.overlays == "all" or (self.overlays == "rejected" and inspection.verdict is not Verdict.ACCEPT)
         if not wanted or not inspection.predictions:
-            return None, None
+            return None, None, None
+        drawn = beside = decides = None
         with suppress(ImageError):  # the file has gone since: its verdict stands, its picture is missing
             shown = of_worst_frame(inspection, self.limits)
             number = frame_number(shown)
@@ -209,10 +220,12 @@ class _Pictures:
             picture = draw_overlay(frame, shown, limits=self.limits, scale=self.scale, title=title)
             drawn = _save(self.out, f"overlays/{name}.jpg", encode_jpeg(picture, 90))
             pairs = () if self.references is None else pairs_of(frame, places, self.references)
-            if not pairs:
-                return drawn, None
-            return drawn, _save(self.out, f"overlays/{name}_unlike.png", encode_png(draw_unlike(frame, pairs)))
-        return None, None
+            if pairs:
+                beside = _save(self.out, f"overlays/{name}_unlike.png", encode_png(draw_unlike(frame, pairs)))
+            found = None if self.why is None else self.why(frame, shown)
+            if found is not None:
+                decides = _save(self.out, f"overlays/{name}_why.png", encode_png(draw_why(found)))
+        return drawn, beside, decides
 
     def save_map(self, inspection: Inspection, name: str) -> str | None:
         data = encode_map(of_worst_frame(inspection, self.limits)) if self.raw_maps else None

@@ -157,18 +157,20 @@ def heatmaps_of_rejected(
     ]
 
 
-def drawn_strips(strip: Strip, *, count: int = 4, seed: int = 0) -> list[list[bytes]]:
+def drawn_strips(strip: Strip, *, channels: int = 1, count: int = 4, seed: int = 0) -> list[list[bytes]]:
     """Draw strips to time with, every second one with a defect, as PNG files in memory.
 
-    A product of the drawn line's frame size is drawn as such; of another size, frames of noise are made, which take the
-    same time in the graph and are all rejected.
+    A product of the drawn line's frame size is drawn as such, in three colours the inspected frames put together; of
+    another size, frames of noise are made, which take the same time in the graph and are all rejected.
     """
-    if (strip.height, strip.width) == (GEOMETRY.height, GEOMETRY.width) and strip.frames <= len(INSPECTED):
-        strips = [make_strip(seed + at, defect="black_spot" if at % 2 else None) for at in range(count)]
-        frames = INSPECTED[: strip.frames]
-        return [[encode_png(draw_frame(one, 0, frame)) for frame in frames] for one in strips]
+    ours = (strip.height, strip.width) == (GEOMETRY.height, GEOMETRY.width)
+    strips = [make_strip(seed + at, defect="black_spot" if at % 2 else None) for at in range(count if ours else 0)]
+    if ours and channels == 3 and strip.frames == 1:
+        return [[encode_png(np.dstack([draw_frame(one, 0, frame) for frame in INSPECTED]))] for one in strips]
+    if ours and channels == 1 and strip.frames <= len(INSPECTED):
+        return [[encode_png(draw_frame(one, 0, frame)) for frame in INSPECTED[: strip.frames]] for one in strips]
     rng = np.random.default_rng(seed)
-    shape = (count, strip.frames, strip.height, strip.width)
+    shape = (count, strip.frames, strip.height, strip.width, *((3,) if channels == 3 else ()))
     return [[encode_png(rng.integers(64, 192, shape[2:], np.uint8)) for _ in range(shape[1])] for _ in range(count)]
 
 

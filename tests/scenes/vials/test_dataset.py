@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from candling.data.check import check
 from candling.data.samples import load_samples
 from candling.errors import OutputExistsError, UsageError
 from candling.scenes.vials import DEFECTS, INSPECTED, draw_frame, draw_mask, draw_strip, make_strip, write_line
@@ -94,6 +95,24 @@ def test_no_strip_is_in_two_splits(line):
             planned[seed, split] = {job.seed for job in jobs}
             assert len(planned[seed, split]) == len({job.product for job in jobs}) == 600
     assert len(set.union(*planned.values())) == 9 * 600
+
+
+def test_the_doctor_proves_that_splits_share_nothing(line):
+    """`candling check` finds no product and no picture in two splits, and tells where a kit's strip is learned from."""
+    folder, _ = line
+
+    def shared(table):
+        return {finding.kind for finding in check(table).findings if finding.kind.endswith("across_splits")}
+
+    assert shared(folder / "samples.csv") == set()
+    head, *rows = (folder / "samples.csv").read_text(encoding="utf-8").splitlines()
+    moved = next(at for at, row in enumerate(rows) if ",good,kit," in row)
+    rows[moved] = rows[moved].replace(",kit,", ",train,")
+    leaking = folder / "leaking.csv"
+    leaking.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    found = shared(leaking)
+    leaking.unlink()
+    assert "product_across_splits" in found
 
 
 def test_frames_put_together_are_the_colours_of_one_picture(tmp_path):

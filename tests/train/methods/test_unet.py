@@ -7,6 +7,7 @@ import torch
 from lightning_fabric import Fabric
 
 from candling.errors import RecipeError, TrainingError
+from candling.pixels.instances import BORDER, CENTRE, INSIDE
 from candling.recipe import Training
 from candling.train.method import Batch, Plan, build_method, learns_cells
 from candling.train.methods.unet import Options
@@ -91,3 +92,44 @@ def test_images_smaller_than_a_block_are_refused():
     """The sentence names the option."""
     with pytest.raises(RecipeError, match=r"method\.levels"):
         method((1, 4, 4))
+
+
+def numbered(shape: tuple[int, int] = (64, 64), centres: int = 3) -> torch.Tensor:
+    """Masks of some discs, the middle pixel of each marked."""
+    masks = torch.zeros((2, *shape), dtype=torch.uint8)
+    for at in range(centres):
+        row, column = 10 + 17 * at, 14 + 15 * at
+        masks[:, row - 4 : row + 5, column - 4 : column + 5] = BORDER
+        masks[:, row - 2 : row + 3, column - 2 : column + 3] = INSIDE
+        masks[:, row, column] = CENTRE
+    return masks
+
+
+def test_a_density_is_learned_whose_sum_is_the_count():
+    """Squares of one kind, other numbers of them: soon two more squares are about two more in the sum."""
+    one = method(density_px=2.0, density_weight=10.0, stem=1, levels=2, crop=64, exposure=0.0)
+    given = []
+    for step in range(60):
+        generator = torch.Generator().manual_seed(step)
+        masks = numbered(centres=1 + step % 3)
+        images = 0.1 + 0.6 * (masks > 0).float()[:, None]
+        given.append(one.step(Batch(images, torch.arange(2), generator, masks=masks)))
+    assert given[-1]["density"] < 0.3 * given[0]["density"]
+    graph = one.graph()
+    sums = [float(graph(0.1 + 0.6 * (numbered(centres=n) > 0).float()[:, None])["density"][0].sum()) for n in (1, 3)]
+    assert sums[1] - sums[0] == pytest.approx(2.0, abs=0.7)
+
+
+def test_a_middle_pixel_is_inside_for_everything_else():
+    """Marking it changes no loss but that of the density; without one the graph has no such output."""
+    plain = method()
+    marked = numbered()
+    unmarked = torch.where(marked == CENTRE, torch.full_like(marked, INSIDE), marked)
+    assert plain.validate(batch(marked)) == plain.validate(batch(unmarked))
+    assert "density" not in plain.graph()(torch.rand(1, 1, 64, 64))
+
+
+def test_a_density_is_not_learned_from_stretched_pieces():
+    """A stretched piece holds another number of cells; the sentence names the keys."""
+    with pytest.raises(RecipeError, match=r"vary\.zoom"):
+        method(density_px=2.0, vary={"zoom": 0.2})

@@ -1,7 +1,9 @@
 """Images whose cells are numbered in a mask: whose mask is which, and which are learned from; decodes no pixel.
 
 A folder holds ``images`` and beside it ``labels`` (or ``masks``): pictures of the same name, whose pixels number the
-cells, 0 being background. A table names them in its column ``mask``. Images of one well belong to one split.
+cells, 0 being background. A folder ``dots`` will do as well: pictures with one bright pixel on each cell, of the same
+names or with ``dots`` for ``cell`` in them. A table names them in its column ``mask``. Images of one well belong to one
+split.
 """
 
 from __future__ import annotations
@@ -21,12 +23,15 @@ from candling.errors import SamplesError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["IMAGES", "NUMBERED", "NumberedSet", "cells_to_learn", "load_cells", "well_of"]
+__all__ = ["DOTS", "IMAGES", "NUMBERED", "NumberedSet", "cells_to_learn", "load_cells", "well_of"]
 
 IMAGES: Final = "images"
 """The folder of the images."""
 
-NUMBERED: Final = ("labels", "masks")
+DOTS: Final = "dots"
+"""The folder of pictures that only say where cells are."""
+
+NUMBERED: Final = ("labels", "masks", DOTS)
 """Folders of masks, the first that is there."""
 
 _WELL = re.compile(r"(?:^|[_\W])([A-P](?:0[1-9]|1\d|2[0-4]))(?=[_\W])")
@@ -61,9 +66,12 @@ def load_cells(root: Path) -> NumberedSet:
     if masks is None or not (root / IMAGES).is_dir():
         raise SamplesError(
             f"{root}: a method that learns cells wants a folder {IMAGES!r} and beside it {NUMBERED[0]!r}, pictures of "
-            "the same names whose pixels number the cells; or a table with a column mask"
+            "the same names whose pixels number the cells (or dots, with a bright pixel on each); or a table with a "
+            "column mask"
         )
     images, numbered = _by_stem(root / IMAGES), _by_stem(masks)
+    if masks.name == DOTS:
+        numbered = _by_image(numbered, images)
     problems = [f"{images[stem]}: image without a mask in {masks.name}; not used" for stem in images.keys() - numbered]
     problems += [f"{numbered[stem]}: mask without an image; not used" for stem in numbered.keys() - images]
     samples = tuple(
@@ -113,6 +121,17 @@ def _of_table(root: Path) -> NumberedSet:
     if not kept:
         raise SamplesError(f"{root}: no row names a mask, and cells are learned from masks; fill in the column mask")
     return NumberedSet(SampleSet(found.root, "table", kept), problems)
+
+
+def _by_image(dots: dict[str, Path], images: dict[str, Path]) -> dict[str, Path]:
+    """Name pictures of dots as the images they belong to."""
+    found: dict[str, Path] = {}
+    for stem, path in dots.items():
+        name = stem if stem in images else stem.replace(DOTS, "cell")
+        if name in found:
+            raise SamplesError(f"{found[name]} and {path}: dots of one image; keep one of them")
+        found[name] = path
+    return found
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:

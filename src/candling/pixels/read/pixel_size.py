@@ -55,7 +55,7 @@ def pixel_size(data: bytes, *, where: str = "image") -> tuple[float, float] | No
     >>> pixel_size(b"no TIFF") is None
     True
     """
-    if not data.startswith(SIGNATURES):
+    if data[:4] not in SIGNATURES:
         return None
     tags = _tags(data, page_offsets(data, where)[0])
     text = _text(data, tags.get(_DESCRIPTION))

@@ -28,13 +28,18 @@ from candling.pixels.read.tiff_directory import (
     page_offsets,
     read_page,
 )
+from candling.types import Box
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from candling.types import Frame
 
-__all__ = ["SIGNATURES", "decode", "inspect"]
+    Fetch = Callable[[int, int], memoryview | bytes]
+
+__all__ = ["SIGNATURES", "decode", "decode_window", "inspect"]
 
 
 def inspect(data: bytes, *, max_pixels: int, where: str) -> ImageFacts:
@@ -64,31 +69,62 @@ def decode(data: bytes, *, page: int, max_pixels: int, where: str) -> Frame:
     return _finish(_assemble(data, found, where), found)
 
 
+def decode_window(fetch: Fetch, page: Page, box: Box, *, where: str) -> Frame:
+    """Decode a part of a page; only the blocks that lie in it are fetched and unpacked.
+
+    Args:
+        fetch: gives so many bytes of the file (offset, length).
+        page: of :func:`candling.pixels.read.tiff_directory.read_page`.
+        box: inside the page.
+        where: names the file in messages.
+
+    Returns:
+        as :func:`decode`, of the box's size.
+
+    Raises:
+        ImageError: a block is damaged, or the box reaches outside the page.
+    """
+    if box.top < 0 or box.left < 0 or box.bottom > page.height or box.right > page.width:
+        raise ImageError(f"{where}: rows {box.top} to {box.bottom}, columns {box.left} to {box.right} lie outside")
+    return _finish(_gather(fetch, page, box, where), page)
+
+
 def _assemble(data: bytes, page: Page, where: str) -> NDArray[Any]:
     """Unpack every block and put it in its place: (H, W, samples) as stored."""
-    planes = page.samples if page.planar else 1
+    view = memoryview(data)
+    whole = Box(0, 0, page.height, page.width)
+    return _gather(lambda offset, length: view[offset : offset + length], page, whole, where)
+
+
+def _gather(fetch: Fetch, page: Page, box: Box, where: str) -> NDArray[Any]:
+    """Unpack the blocks that lie in a box and put each in its place: (h, w, samples) as stored."""
     depth = 1 if page.planar else page.samples
     rows, columns = page.block
-    pixels = np.empty((page.height, page.width, page.samples), np.uint16 if page.bits == 16 else np.uint8)
-    spans, view = iter(page.spans.tolist()), memoryview(data)
-    for plane in range(planes):
+    down, across = -(-page.height // rows), -(-page.width // columns)
+    pixels = np.empty((box.height, box.width, page.samples), np.uint16 if page.bits == 16 else np.uint8)
+    for plane in range(page.samples if page.planar else 1):
         target = pixels[:, :, plane : plane + depth] if page.planar else pixels
-        for top in range(0, page.height, rows):
-            for left in range(0, page.width, columns):
-                offset, length = next(spans)
-                stored = page.block_rows(top)
-                raw = _unpack(view[offset : offset + length], page.compression, (stored, page.row_bytes), where)
-                block = _samples(raw, page, stored, depth)
-                place = target[top : top + rows, left : left + columns]
+        for row in range(box.top // rows, -(-box.bottom // rows)):
+            top = max(row * rows, box.top)  # of what is wanted of these blocks
+            for column in range(box.left // columns, -(-box.right // columns)):
+                offset, length = page.spans[(plane * down + row) * across + column].tolist()
+                first, stored = row * rows, page.block_rows(row * rows)
+                if page.compression == NONE:  # rows above and below need not be fetched
+                    stored = min(first + stored, box.bottom) - top
+                    offset, length, first = offset + (top - first) * page.row_bytes, stored * page.row_bytes, top
+                raw = _unpack(fetch(offset, length), page.compression, (stored, page.row_bytes), where)
+                left = max(column * columns, box.left)
+                block = _samples(raw, page, stored, depth)[top - first :, left - column * columns :]
+                place = target[top - box.top :, left - box.left :][: block.shape[0], : block.shape[1]]
                 place[...] = block[: place.shape[0], : place.shape[1]]
     return pixels
 
 
-def _unpack(packed: memoryview, compression: int, shape: tuple[int, int], where: str) -> NDArray[np.uint8]:
+def _unpack(packed: memoryview | bytes, compression: int, shape: tuple[int, int], where: str) -> NDArray[np.uint8]:
     """Give the bytes of one block, uint8 (rows, bytes of a row)."""
     needed = shape[0] * shape[1]
     if compression == NONE:
-        raw = np.frombuffer(packed, np.uint8, needed)
+        raw = np.frombuffer(packed, np.uint8, min(needed, len(packed)))
     elif compression in (DEFLATE, OLD_DEFLATE):
         try:
             raw = np.frombuffer(zlib.decompressobj().decompress(packed, needed), np.uint8)
@@ -101,7 +137,9 @@ def _unpack(packed: memoryview, compression: int, shape: tuple[int, int], where:
     return raw.reshape(shape)
 
 
-def _unpack_by_libtiff(packed: memoryview, compression: int, shape: tuple[int, int], where: str) -> NDArray[np.uint8]:
+def _unpack_by_libtiff(
+    packed: memoryview | bytes, compression: int, shape: tuple[int, int], where: str
+) -> NDArray[np.uint8]:
     rows, row_bytes = shape
     if row_bytes % 2 == 0:
         return _decode_wrapped(packed, compression, (rows, row_bytes // 2), 16, where)
@@ -117,7 +155,7 @@ def _unpack_by_libtiff(packed: memoryview, compression: int, shape: tuple[int, i
 
 
 def _decode_wrapped(
-    packed: memoryview, compression: int, shape: tuple[int, int], bits: int, where: str
+    packed: memoryview | bytes, compression: int, shape: tuple[int, int], bits: int, where: str
 ) -> NDArray[np.uint8]:
     """Have libtiff unpack one block as a grey picture of ``bits`` bits, in this machine's byte order."""
     order, mark = ("<", b"II*\0") if sys.byteorder == "little" else (">", b"MM\0*")

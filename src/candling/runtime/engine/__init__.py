@@ -9,6 +9,8 @@ The graph contract, checked when a graph is opened:
                                                                        each cell of an h x w grid resembles most
     output  cells           float32 (N, 3, H, W) in [0, 1]             optional, how likely a pixel is background, the
                                                                        inside of a cell, and the rim of one; sums to 1
+    output  density         float32 (N, H, W)                          optional, cells a pixel: the sum over an image
+                                                                       is its count
     output  boxes, labels, confidences   float32 (N, K, 4), int64 (N, K), float32 (N, K)
                                                                        optional, padded with confidence 0
     output  any other name  float32 (N,): a score, larger is worse

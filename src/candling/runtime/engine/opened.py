@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 
 from candling.errors import EngineError
-from candling.runtime.contract import BOXES, CELLS, MAP, NEAREST, RECONSTRUCTION, check_contract
+from candling.runtime.contract import BOXES, CELLS, DENSITY, MAP, NEAREST, RECONSTRUCTION, check_contract
 from candling.runtime.engine.on_onnxruntime import OnnxRuntime
 from candling.runtime.engine.on_openvino import OpenVino
 from candling.runtime.engine.order import EngineName, Order, Precision, first_line
@@ -43,6 +43,7 @@ class Outputs:
         reconstruction: float32 (N, C, H, W) in [0, 1]; None likewise.
         nearest: int64 (N, h, w), the remembered good cell each cell resembles most, -1 where unknown; None likewise.
         cells: float32 (N, 3, H, W), background, inside and rim of cells, as in ``pixels.instances``; None likewise.
+        density: float32 (N, H, W), cells a pixel: the sum over an image is its count; None likewise.
         boxes: float32 (N, K, 4); None when the graph has none.
         labels: int64 (N, K); None when the graph has none.
         confidences: float32 (N, K), 0 is padding; None when the graph has none.
@@ -53,6 +54,7 @@ class Outputs:
     reconstruction: FloatArray | None = None
     nearest: NDArray[np.int64] | None = None
     cells: FloatArray | None = None
+    density: FloatArray | None = None
     boxes: FloatArray | None = None
     labels: NDArray[np.int64] | None = None
     confidences: FloatArray | None = None
@@ -136,6 +138,8 @@ class Engine:
         has_reconstruction: whether it gives a reconstruction.
         has_nearest: whether it names the remembered good cells nearest to the image's.
         has_cells: whether it tells the insides and rims of cells from background.
+        has_density: whether it says how many cells there are in each pixel.
+        has_boxes: whether it gives boxes.
     """
 
     def __init__(
@@ -158,6 +162,8 @@ class Engine:
         self.has_reconstruction: Final = RECONSTRUCTION in contract.outputs
         self.has_nearest: Final = NEAREST in contract.outputs
         self.has_cells: Final = CELLS in contract.outputs
+        self.has_density: Final = DENSITY in contract.outputs
+        self.has_boxes: Final = BOXES[0] in contract.outputs
         self._where = order.where
         self._outputs = contract.outputs
         self._chunk = contract.batch or order.chunk
@@ -263,7 +269,7 @@ class Engine:
         return answers
 
     def _name(self, columns: Mapping[str, NDArray[Any]]) -> Outputs:
-        parts = {name: columns.get(name) for name in (MAP, RECONSTRUCTION, NEAREST, CELLS, *BOXES)}
+        parts = {name: columns.get(name) for name in (MAP, RECONSTRUCTION, NEAREST, CELLS, DENSITY, *BOXES)}
         return Outputs({name: columns[name] for name in self.score_names}, **parts)
 
 

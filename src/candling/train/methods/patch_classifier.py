@@ -27,6 +27,7 @@ from candling.errors import SamplesError, TrainingError
 from candling.train.averages import MovingAverage
 from candling.train.blocks import fold
 from candling.train.classifying import ContextNetwork, PatchNetwork, Whole
+from candling.train.hardest import keep_hardest
 from candling.train.probability import Probability
 from candling.train.updates import numbers, set_up, update
 from candling.train.vary import VaryOptions, vary
@@ -290,19 +291,10 @@ class PatchClassifier:
             target = F.avg_pool2d(masks[:, :1], stem)
             weight = 1.0 - F.max_pool2d(1.0 - masks[:, 1:], stem)
         each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-        weight = weight * self._hardest(each.detach(), target)
+        weight = weight * keep_hardest(each.detach(), target, self._options.hard)
         total = weight.sum().clamp(min=1.0)
         right = ((logits.detach() > 0) == (target > 0.5)).to(weight)
         return {"loss": (each * weight).sum() / total, "mistaken": ((1.0 - right) * weight).sum() / total}
-
-    def _hardest(self, losses: Tensor, target: Tensor) -> Tensor:
-        """Keep every defect, and of the good places the share with the largest loss."""
-        good = target == 0
-        if self._options.hard >= 1.0 or not bool(good.any()):
-            return torch.ones_like(losses)
-        values = losses[good]
-        least = values.kthvalue(max(1, round((1.0 - self._options.hard) * len(values)))).values
-        return (~good | (losses >= least)).to(losses)
 
 
 def _masks(batch: Batch) -> Tensor:

@@ -15,11 +15,11 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from candling.errors import RecipeError, TrainingError
+from candling.train.outline import inside, well_inside
 from candling.train.windows import gaussian_taps, smooth_same
 
 if TYPE_CHECKING:
@@ -91,17 +91,14 @@ class Comparing(nn.Module):
     def map(self, image: Tensor) -> Tensor:
         """Measure each pixel against its surroundings: float32 (N, H, W), 0 outside it; of colours the most."""
         options, channels = self.options, image.shape[1]
-        inside = (image.amax(dim=1) > options.ground).to(image.dtype)
-        planes = (image * inside.unsqueeze(1)).flatten(0, 1)
-        small = self._smoothed(planes, inside, options.small_px, channels)
-        large = self._smoothed(planes, inside, options.large_px, channels)
+        shown = inside(image, options.ground)
+        planes = (image * shown.unsqueeze(1)).flatten(0, 1)
+        small = self._smoothed(planes, shown, options.small_px, channels)
+        large = self._smoothed(planes, shown, options.large_px, channels)
         difference = {"dark": large - small, "bright": small - large, "both": (large - small).abs()}[options.kind]
-        side = 2 * options.margin_px + 1
         # on a ground the picture ends in ground too; a product that fills the picture is judged up to its border
-        margin, beyond = options.margin_px, 0.0 if options.ground > 0.0 else 1.0
-        framed = F.pad(inside.unsqueeze(1), (margin,) * 4, value=beyond)
-        counted = -F.max_pool2d(-framed, side, stride=1)
-        return (difference * counted).amax(dim=1).clamp(min=0.0)
+        counted = well_inside(shown, options.margin_px, fills=options.ground <= 0.0)
+        return (difference * counted.unsqueeze(1)).amax(dim=1).clamp(min=0.0)
 
     def _smoothed(self, planes: Tensor, inside: Tensor, sigma: float, channels: int) -> Tensor:
         """Average planes (N C, H, W) over the product's pixels under a Gaussian: (N, C, H, W)."""

@@ -5,6 +5,9 @@ inside is one cell (Caicedo et al. 2019, Cytometry Part A). Brightness enters as
 long adds a constant, whatever the exposure, and no pixel's value depends on another's, so a tile says what the whole
 image says, and an image without a cell is not stretched until its noise looks like some. It learns from random pieces
 of images, mirrored, turned, and exposed otherwise.
+
+Cells that lie on top of one another have no insides apart. Where ``density_px`` is given, a fourth map is learned,
+cells a pixel, whose sum over an image is its count (Lempitsky and Zisserman 2010; Xie, Noble and Zisserman 2016).
 """
 
 from __future__ import annotations
@@ -19,15 +22,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from candling.errors import RecipeError, TrainingError
-from candling.pixels.instances import BACKGROUND, BORDER
+from candling.pixels.instances import BACKGROUND, BORDER, CENTRE, INSIDE
 from candling.train.averages import MovingAverage
+from candling.train.bells import bell_loss, bells_of, cells_a_pixel
 from candling.train.blocks import fold
 from candling.train.unet import UNet
 from candling.train.updates import numbers, set_up, update
 from candling.train.vary import VaryOptions, vary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from candling.train.method import Batch, Plan
 
@@ -56,6 +60,8 @@ class Options(BaseModel):
         least_px: a smaller object is debris: it teaches nothing and is not counted.
         dark: grey value, white being 1, below which differences fade; near that of the background.
         exposure: pieces are exposed up to so many doublings longer or shorter.
+        density_px: standard deviation of the bell that one cell is in the learned density; 0 learns none.
+        density_weight: of the density's loss beside that of the kinds.
         vary: ``[method.vary]``, other variants of pieces.
     """
 
@@ -71,7 +77,14 @@ class Options(BaseModel):
     least_px: int = Field(default=30, ge=0)
     dark: float = Field(default=0.01, gt=0, le=1)
     exposure: float = Field(default=1.0, ge=0, le=8)
+    density_px: float = Field(default=0.0, ge=0, le=32)
+    density_weight: float = Field(default=1.0, gt=0, le=1000)
     vary: VaryOptions = VaryOptions(brightness=0.0, gamma=0.0, noise=0.0)
+
+    @property
+    def learns_density(self) -> bool:
+        """Whether the middle pixel of each cell is marked in what it learns from."""
+        return self.density_px > 0.0
 
     @property
     def step_px(self) -> int:
@@ -95,7 +108,7 @@ def build(options: Options, plan: Plan) -> CellUNet:
 
 
 class _Seen(nn.Module):
-    """Logits of the three kinds at every pixel."""
+    """Logits of the three kinds at every pixel, and of the density where it is learned."""
 
     def __init__(self, options: Options, shape: tuple[int, int, int]) -> None:
         super().__init__()
@@ -106,11 +119,11 @@ class _Seen(nn.Module):
             levels=options.levels,
             stem=options.stem,
             places=False,
-            logits=_KINDS * options.stem**2,
+            logits=(_KINDS + options.learns_density) * options.stem**2,
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Take (N, C, H, W) in [0, 1] to float32 (N, 3, H, W)."""
+        """Take (N, C, H, W) in [0, 1] to float32 (N, 3 or 4, H, W)."""
         levels = torch.log((images + self.dark) / (1.0 + self.dark)) / -math.log(self.dark) + 1.0  # about 0 to 1
         logits = self.unet(levels)
         return F.pixel_shuffle(logits, self.stem) if self.stem > 1 else logits
@@ -119,15 +132,19 @@ class _Seen(nn.Module):
 class _Whole(nn.Module):
     """The graph: what each pixel is of a cell, and how much of the image cells cover."""
 
-    def __init__(self, seen: nn.Module) -> None:
+    def __init__(self, seen: nn.Module, density_px: float) -> None:
         super().__init__()
-        self.seen = seen
+        self.seen, self.density_px = seen, density_px
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Give the outputs of the graph contract."""
-        cells = torch.softmax(self.seen(image).float(), dim=1)
+        logits = self.seen(image).float()
+        cells = torch.softmax(logits[:, :_KINDS], dim=1)
         # row by row, or an engine adds up hundreds of thousands of small numbers in single precision
-        return {"cells": cells, "covered_share": (1.0 - cells[:, BACKGROUND]).mean(dim=2).mean(dim=1)}
+        out = {"cells": cells, "covered_share": (1.0 - cells[:, BACKGROUND]).mean(dim=2).mean(dim=1)}
+        if self.density_px > 0.0:
+            out["density"] = cells_a_pixel(logits[:, _KINDS], self.density_px)
+        return out
 
 
 class CellUNet:
@@ -140,6 +157,11 @@ class CellUNet:
             raise RecipeError(
                 f"method.levels: images of {plan.shape[1]} x {plan.shape[2]} px are smaller than one block of "
                 f"{options.step_px} px; lower method.levels or method.stem"
+            )
+        if options.learns_density and (options.vary.zoom > 0.0 or options.vary.shear_degrees > 0.0):
+            raise RecipeError(
+                "method.density_px: a stretched piece holds another number of cells; set method.vary.zoom and "
+                "method.vary.shear_degrees to 0, or density_px to 0"
             )
         self._side = side
         self._network = _Seen(options, plan.shape)
@@ -157,50 +179,55 @@ class CellUNet:
     def step(self, batch: Batch) -> Mapping[str, float]:
         """Cut a random piece of each image and learn what its pixels are."""
         draws = torch.rand((2, len(batch.images)), generator=batch.generator, device=batch.generator.device).tolist()
-        images, kinds = self._pieces(batch, draws)
+        images, kinds, bells = self._pieces(batch, draws)
         images = self._exposed(images, batch.generator)
         # one plane a kind: where a stretched pixel lies between two kinds, the nearer one wins
         planes = F.one_hot(kinds.long().clamp(max=_KINDS), _KINDS + 1).movedim(3, 1).float()
-        images, planes = vary(images, planes, batch.generator, self._options.vary)
-        kinds = planes.argmax(dim=1)
+        images, planes = vary(images, torch.cat((planes, bells), dim=1), batch.generator, self._options.vary)
+        kinds, bells = planes[:, : _KINDS + 1].argmax(dim=1), planes[:, _KINDS + 1 :]
         network = self.networks["network"].train()
-        losses = update(self._fabric, self.optimizers["network"], self._losses(network, images, kinds))
+        losses = update(self._fabric, self.optimizers["network"], self._losses(network, images, kinds, bells))
         self._average.follow(self._network)
         return losses
 
     @torch.no_grad()
     def validate(self, batch: Batch) -> Mapping[str, float]:
         """Measure the same on the middle of held-out images."""
-        images, kinds = self._pieces(batch, [[0.5] * len(batch.images)] * 2)
-        return numbers(self._losses(self._average.network.eval(), images, kinds.long()))
+        images, kinds, bells = self._pieces(batch, [[0.5] * len(batch.images)] * 2)
+        return numbers(self._losses(self._average.network.eval(), images, kinds.long(), bells))
 
     def finish(self, batches: Iterable[Batch]) -> None:
         """Nothing is left to fit."""
 
     def graph(self) -> nn.Module:
         """Give the network that says what every pixel is."""
-        return _Whole(fold(self._average.network).float().cpu()).eval()
+        return _Whole(fold(self._average.network).float().cpu(), self._options.density_px).eval()
 
-    def _pieces(self, batch: Batch, draws: list[list[float]]) -> tuple[Tensor, Tensor]:
-        """Cut one piece of each image: (N, C, s, s), with its kinds (N, s, s)."""
+    def _pieces(self, batch: Batch, draws: Sequence[Sequence[float]]) -> tuple[Tensor, Tensor, Tensor]:
+        """Cut one piece of each image: (N, C, s, s), with its kinds (N, s, s) and bells (N, 0 or 1, s, s)."""
         if batch.masks is None:
             raise TrainingError("unet learns from numbered cells, and no masks came; give a folder images and labels")
         height, width = batch.images.shape[2:]
-        images, kinds = [], []
+        centres = batch.masks == CENTRE
+        whole = bells_of(centres, self._options.density_px)  # before cutting: bells reach into a piece from outside
+        masks = torch.where(centres, torch.full_like(batch.masks, INSIDE), batch.masks)
+        images, kinds, bells = [], [], []
         for place, (down, right) in enumerate(zip(*draws, strict=True)):
             top, left = (int(draw * (size - self._side + 1)) for draw, size in ((down, height), (right, width)))
             rows, columns = slice(top, top + self._side), slice(left, left + self._side)
             images.append(batch.images[place, :, rows, columns])
-            kinds.append(batch.masks[place, rows, columns])
-        return torch.stack(images), torch.stack(kinds).to(torch.uint8)
+            kinds.append(masks[place, rows, columns])
+            bells.append(whole[place, :, rows, columns])
+        return torch.stack(images), torch.stack(kinds).to(torch.uint8), torch.stack(bells)
 
     def _exposed(self, images: Tensor, generator: torch.Generator) -> Tensor:
         draws = torch.rand((len(images), 1, 1, 1), generator=generator, device=generator.device).to(images)
         return (images * 2.0 ** (self._options.exposure * (2.0 * draws - 1.0))).clamp(0.0, 1.0)
 
-    def _losses(self, network: nn.Module, images: Tensor, kinds: Tensor) -> dict[str, Tensor]:
-        """Give the cross entropy of the kinds, and one minus the Dice of what is a cell."""
-        logits = network(images).float()
+    def _losses(self, network: nn.Module, images: Tensor, kinds: Tensor, bells: Tensor) -> dict[str, Tensor]:
+        """Give the cross entropy of the kinds, one minus the Dice of what is a cell, and the density's error."""
+        seen = network(images).float()
+        logits = seen[:, :_KINDS]
         known = kinds < _KINDS
         target = torch.where(known, kinds, torch.zeros_like(kinds))
         each = F.cross_entropy(logits, target, reduction="none")
@@ -209,4 +236,8 @@ class CellUNet:
         cell = (1.0 - torch.softmax(logits, dim=1)[:, BACKGROUND]) * known
         true = (target != BACKGROUND).to(cell)
         dice = (2.0 * (cell * true).sum() + _LEAST_DICE) / (cell.sum() + true.sum() + _LEAST_DICE)
-        return {"loss": cross + 1.0 - dice, "kinds": cross, "area": 1.0 - dice}
+        losses = {"loss": cross + 1.0 - dice, "kinds": cross, "area": 1.0 - dice}
+        if self._options.learns_density:
+            losses["density"] = bell_loss(seen[:, _KINDS:], bells, known[:, None])
+            losses["loss"] = losses["loss"] + self._options.density_weight * losses["density"]
+        return losses
