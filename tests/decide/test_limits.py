@@ -381,3 +381,16 @@ def test_scores_in_a_square_are_refused():
     """Scores are one row of numbers; a table is a mistake of the caller."""
     with pytest.raises(LimitError, match=r"one row of numbers, not an array of shape \(2, 2\)"):
         choose(np.zeros((2, 2)))
+
+
+def test_a_limit_of_a_probability_can_be_exceeded():
+    """Where the tail of good scores leads beyond 1, the limit lies between the largest of them and 1."""
+    good = np.array([0.5, 0.9, 0.96])
+    free = choose_limit(good, None, goal="false_reject", value=0.01, score="anomaly").limit.high
+    bound = choose_limit(good, None, goal="false_reject", value=0.01, score="defect_probability").limit.high
+    assert free > 1.0
+    assert bound == pytest.approx(0.98)
+    low = choose_limit(0.1 * good, None, goal="false_reject", value=0.05, score="defect_probability").limit.high
+    assert low == choose_limit(0.1 * good, None, goal="false_reject", value=0.05, score="anomaly").limit.high
+    certain = choose_limit(np.array([0.5, 1.0]), None, goal="false_reject", value=0.01, score="defect_probability")
+    assert certain.limit.high >= 1.0  # a good product of probability 1 leaves no room

@@ -29,6 +29,9 @@ LABELLED_GOALS = ("youden", "f1", "recall", "cost")
 GOALS = ("quantile", "false_reject", *LABELLED_GOALS)
 """All goals a limit can be chosen for."""
 
+PROBABILITY = "probability"
+"""A score whose name ends so is in [0, 1]."""
+
 Scores = NDArray[np.float64]
 
 
@@ -101,6 +104,8 @@ def choose_limit(
     (Gaussian), more often for a heavier one. m is a quarter of n, at least 5. The distance from u is at most twice what
     it would be were b certain, so that a handful of images cannot push the limit to where nothing is rejected. Whenever
     no good score is rejected the limit lies at least b/2 above the largest, the middle of the gap to be expected there.
+    Where the limit of a probability (a score whose name ends so) would be 1 or more, and nothing could be rejected, it
+    lies between the largest good score and 1 instead.
 
     The interval of the false-reject rate holds although the limit was chosen on the same good scores, because the mass
     above an order statistic follows the very beta distributions Clopper and Pearson use (Wilks 1941). With a labelled
@@ -139,6 +144,8 @@ def choose_limit(
             "give labelled images, or choose false_reject or quantile"
         )
     high = _labelled(accepted, rejected, goal, value) if goal in LABELLED_GOALS else _from_good(accepted, goal, value)
+    if score.endswith(PROBABILITY) and high >= 1.0 > accepted[-1]:
+        high = _between(float(accepted[-1]), 1.0)
     false_rejects = int(np.count_nonzero(accepted > high))
     missed = int(np.count_nonzero(rejected <= high))
     limit = _with_grey(high, float(np.median(accepted)), grey)
