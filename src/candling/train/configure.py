@@ -130,7 +130,7 @@ def _cell(settings: Settings) -> int | str:
 def spoiled_pairs(held_out: Tensor, generator: torch.Generator) -> Pairs:
     """Spoil held-out good images, some faintly; float32 (N, C, H, W) in [0, 1]."""
     images = held_out[:MOST]
-    spoiled, _ = spoil(images, generator, kinds=KINDS, probability=1.0)
+    spoiled, _ = spoil(images, generator, kinds=KINDS, probability=1.0, upright=True)
     opacity = FAINT[0] + (FAINT[1] - FAINT[0]) * torch.rand((len(images), 1, 1, 1), generator=generator)
     spoiled = torch.lerp(images, spoiled, opacity.to(images))
     defect, _ = visible(images, spoiled, times=VISIBLE_TIMES)

@@ -56,7 +56,12 @@ class SpoilOptions(BaseModel):
 
 
 def spoil(
-    images: Tensor, generator: torch.Generator, *, kinds: tuple[SpoilKind, ...], probability: float
+    images: Tensor,
+    generator: torch.Generator,
+    *,
+    kinds: tuple[SpoilKind, ...],
+    probability: float,
+    upright: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Spoil each image with a probability, in one of several ways.
 
@@ -65,6 +70,7 @@ def spoil(
         generator: the only source of randomness.
         kinds: see :class:`SpoilOptions`.
         probability: in [0, 1]; 0 draws nothing and gives ``images`` itself.
+        upright: what is pasted from elsewhere is only moved, neither turned nor zoomed.
 
     Returns:
         spoiled float32 (N, C, H, W) in [0, 1], and mask bool (N, 1, H, W), true where an image was painted over.
@@ -73,7 +79,7 @@ def spoil(
     mask = torch.zeros((count, 1, height, width), dtype=torch.bool, device=images.device)
     if probability <= 0.0:
         return images, mask
-    draw = _Draw(generator, images.device)
+    draw = _Draw(generator, images.device, upright=upright)
     chosen = draw.uniform((count,)) < probability
     kind = draw.integers((count,), len(kinds))
     spoiled = images.clone()
@@ -128,6 +134,7 @@ class _Draw:
 
     generator: torch.Generator
     device: torch.device
+    upright: bool = False
 
     def uniform(self, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Tensor:
         numbers = torch.rand(shape, generator=self.generator, device=self.generator.device)
@@ -230,22 +237,30 @@ def _span(size: int, length: Tensor, place: Tensor) -> Tensor:
 
 
 def _elsewhere(images: Tensor, which: Tensor, draw: _Draw) -> Tensor:
-    """Take the same or another image of the batch: moved, turned, zoomed, and slightly changed in brightness.
-
-    Upright and unzoomed it would fit wherever a product repeats itself, and nobody could tell it from a good one.
-    """
-    height, width = _size(images)
+    """Take the same or another image of the batch, moved elsewhere and slightly changed in brightness."""
     count = len(which)
     source = torch.where(draw.uniform((count,)) < 0.5, which, draw.integers((count,), len(images)))
+    moved = _around(images, source, draw) if draw.upright else _turned(images[source], draw)
+    return moved * draw.uniform((count, 1, 1, 1), 0.7, 1.3)
+
+
+def _around(images: Tensor, source: Tensor, draw: _Draw) -> Tensor:
+    height, width = _size(images)
+    down, right = (draw.integers((len(source),), size).tolist() for size in (height, width))
+    moves = zip(source.tolist(), down, right, strict=True)
+    return torch.stack([images[index].roll(move, dims=(1, 2)) for index, *move in moves])
+
+
+def _turned(images: Tensor, draw: _Draw) -> Tensor:
+    """Move, turn and zoom: upright an image fits wherever a product repeats itself, and nobody could tell."""
+    (height, width), count = _size(images), len(images)
     angle = draw.uniform((count,), LEAST_TURN, 2.0 * math.pi - LEAST_TURN)
-    zoom = draw.log_uniform((count,), 0.5, 2.0)
-    move = draw.uniform((count, 2), -0.5, 0.5)
+    zoom, move = draw.log_uniform((count,), 0.5, 2.0), draw.uniform((count, 2), -0.5, 0.5)
     cosine, sine = zoom * angle.cos(), zoom * angle.sin()
     right = torch.stack((cosine, -sine * height / width, move[:, 0]), dim=1)
     down = torch.stack((sine * width / height, cosine, move[:, 1]), dim=1)
     grid = F.affine_grid(torch.stack((right, down), dim=1), [count, 1, height, width], align_corners=False)
-    moved = F.grid_sample(images[source], grid, padding_mode="reflection", align_corners=False)
-    return moved * draw.uniform((count, 1, 1, 1), 0.7, 1.3)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 def _scratch(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
