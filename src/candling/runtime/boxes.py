@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Final, Self, cast
 import cv2
 import numpy as np
 
-from candling.errors import BundleError, UsageError
-from candling.measure.count_spread import CountSpread
+from candling.errors import BundleError
 from candling.pixels.boxes import BoxSet, lay_tiles, merge_tiles, suppress
 from candling.pixels.prepare import scale, shape_frame
-from candling.runtime.bundle import Bundle, load_bundle
 from candling.runtime.cells import SeenCells
-from candling.runtime.engine import Engine, EngineName, open_engine
+from candling.runtime.counting import MISREAD, decode_classes
 from candling.runtime.frames import check_frame
 from candling.runtime.matching import load_matcher
+from candling.runtime.opening import check_input, open_counting_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,9 +29,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from candling.measure.count_spread import CountSpread
     from candling.pixels.histogram import Matcher
     from candling.recipe import Recipe
-    from candling.runtime.engine import Outputs
+    from candling.runtime.bundle import Bundle
+    from candling.runtime.engine import Engine, EngineName, Outputs
     from candling.types import Frame
 
 __all__ = ["DETECTING", "BoxCounter", "Detecting", "decode_detecting", "encode_detecting", "filled", "scaled_size"]
@@ -84,11 +85,10 @@ def decode_detecting(data: bytes, *, where: str) -> Detecting:
     """
     try:
         facts = json.loads(data)
-        scores = {str(name): float(score) for name, score in facts["scores"].items()}
-        spreads = {str(name): CountSpread(**spread) for name, spread in facts.get("spreads", {}).items()}
+        scores, spreads = decode_classes(facts)
         counts = {name: int(facts[name]) for name in ("proposals", "least_px")}
         found = Detecting(scores, float(facts["iou"]), float(facts["scale"]), **counts, spreads=spreads)
-    except (UsageError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+    except MISREAD as error:
         raise BundleError(f"{where}: does not say how objects are found ({error}); train again") from error
     usable = scores and all(0.0 <= score <= 1.0 for score in (found.iou, *scores.values()))
     if not usable or not 0.0 < found.scale <= 8.0 or found.proposals < 1 or found.least_px < 0:
@@ -108,11 +108,7 @@ class BoxCounter:
     def __init__(self, recipe: Recipe, engine: Engine, counting: Detecting, matcher: Matcher | None = None) -> None:
         if not engine.has_boxes:
             raise BundleError("the graph gives no boxes, so no object can be found; train again")
-        if engine.input_shape != recipe.prepare.shape:
-            raise BundleError(
-                f"the graph takes images of {engine.input_shape} and the recipe prepares {recipe.prepare.shape}; "
-                "they are not of one training"
-            )
+        check_input(engine, recipe)
         self.recipe: Final = recipe
         self.engine: Final = engine
         self.counting: Final = counting
@@ -126,19 +122,13 @@ class BoxCounter:
             BundleError: the bundle is damaged, or finds no objects.
             EngineError: the engine does not run its graph, or contradicts its witness.
         """
-        bundle = path if isinstance(path, Bundle) else load_bundle(path)
-        data = bundle.read_extra(DETECTING)
-        if data is None:
-            raise BundleError(
-                f"{bundle.path}: finds no boxes (there is no {DETECTING}); give one trained with a recipe for boxes, "
-                "such as blood_cells"
-            )
-        opened = open_engine(
-            bundle.read_graph(),
+        bundle, opened, data = open_counting_bundle(
+            path,
+            DETECTING,
+            refusal=f"finds no boxes (there is no {DETECTING}); give one trained with a recipe for boxes, "
+            "such as blood_cells",
             engine=engine,
-            precision=bundle.limits.precision,
             threads=threads,
-            witness=bundle.card.witness,
         )
         counting = decode_detecting(data, where=str(bundle.path / DETECTING))
         return cls(bundle.recipe, opened, counting, load_matcher(bundle))

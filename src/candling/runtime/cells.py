@@ -19,11 +19,10 @@ from candling.errors import BundleError, ImageError
 from candling.pixels.boxes import BoxSet, Tile, lay_tiles, merge_tiles
 from candling.pixels.instances import BACKGROUND, boxes_of_instances, number_instances
 from candling.pixels.prepare import scale, shape_frame
-from candling.runtime.bundle import Bundle, load_bundle
 from candling.runtime.counting import COUNTING, Counting, decode_counting
-from candling.runtime.engine import Engine, EngineName, open_engine
 from candling.runtime.frames import check_frame
 from candling.runtime.matching import load_matcher
+from candling.runtime.opening import check_input, open_counting_bundle
 from candling.runtime.tiles import spans
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
 
     from candling.pixels.histogram import Contrast, Matcher
     from candling.recipe import Recipe
+    from candling.runtime.bundle import Bundle
+    from candling.runtime.engine import Engine, EngineName
     from candling.types import Box, FloatArray, Frame
 
 __all__ = ["CellCounter", "SeenCells", "Windows"]
@@ -90,11 +91,7 @@ class CellCounter:
     def __init__(self, recipe: Recipe, engine: Engine, counting: Counting, matcher: Matcher | None = None) -> None:
         if not engine.has_cells:
             raise BundleError("the graph does not tell cells from background, so nothing can be counted; train again")
-        if engine.input_shape != recipe.prepare.shape:
-            raise BundleError(
-                f"the graph takes images of {engine.input_shape} and the recipe prepares {recipe.prepare.shape}; "
-                "they are not of one training"
-            )
+        check_input(engine, recipe)
         self.recipe: Final = recipe
         self.engine: Final = engine
         self.counting: Final = counting
@@ -112,19 +109,13 @@ class CellCounter:
             BundleError: the bundle is damaged, or does not count cells.
             EngineError: the engine does not run its graph, or contradicts its witness.
         """
-        bundle = path if isinstance(path, Bundle) else load_bundle(path)
-        data = bundle.read_extra(COUNTING)
-        if data is None:
-            raise BundleError(
-                f"{bundle.path}: does not count cells (there is no {COUNTING}); give one trained with a recipe for "
-                "cells, such as nuclei"
-            )
-        opened = open_engine(
-            bundle.read_graph(),
+        bundle, opened, data = open_counting_bundle(
+            path,
+            COUNTING,
+            refusal=f"does not count cells (there is no {COUNTING}); give one trained with a recipe for "
+            "cells, such as nuclei",
             engine=engine,
-            precision=bundle.limits.precision,
             threads=threads,
-            witness=bundle.card.witness,
         )
         counting = decode_counting(data, where=str(bundle.path / COUNTING))
         return cls(bundle.recipe, opened, counting, load_matcher(bundle))

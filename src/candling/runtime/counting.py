@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from candling.errors import BundleError, UsageError
 from candling.measure.count_spread import CountSpread
@@ -13,10 +13,13 @@ from candling.measure.count_spread import CountSpread
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["COUNTING", "Counting", "decode_counting", "encode_counting"]
+__all__ = ["COUNTING", "MISREAD", "Counting", "decode_classes", "decode_counting", "encode_counting"]
 
 COUNTING: Final = "counting.json"
 """What the file is called in a bundle."""
+
+MISREAD: Final = (UsageError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+"""What reading a foreign file of facts may raise."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,12 @@ def encode_counting(counting: Counting) -> bytes:
     return (json.dumps(asdict(counting), indent=2) + "\n").encode()
 
 
+def decode_classes(facts: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, CountSpread]]:
+    """Take the least score of each class, and how far its counts may lie from the truth; raises :data:`MISREAD`."""
+    scores = {str(name): float(score) for name, score in facts["scores"].items()}
+    return scores, {str(name): CountSpread(**spread) for name, spread in facts.get("spreads", {}).items()}
+
+
 def decode_counting(data: bytes, *, where: str) -> Counting:
     """Unpack what :func:`encode_counting` packed.
 
@@ -57,12 +66,11 @@ def decode_counting(data: bytes, *, where: str) -> Counting:
     """
     try:
         facts = json.loads(data)
-        scores = {str(name): float(score) for name, score in facts["scores"].items()}
+        scores, spreads = decode_classes(facts)
         least_inside = float(facts["least_inside"])
         sizes = {name: int(facts[name]) for name in ("border_px", "least_px", "reach_px", "step_px")}
         factor = float(facts.get("density_factor", 1.0))
-        spreads = {str(name): CountSpread(**spread) for name, spread in facts.get("spreads", {}).items()}
-    except (UsageError, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+    except MISREAD as error:
         raise BundleError(f"{where}: does not say how cells are counted ({error}); train again") from error
     usable = scores and all(0.0 <= score <= 1.0 for score in (least_inside, *scores.values()))
     if (

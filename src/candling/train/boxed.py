@@ -7,7 +7,6 @@ enough lies in it.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -17,7 +16,8 @@ from candling.pixels.prepare import shape_frame
 from candling.pixels.read import read_image
 from candling.pixels.tiling import starts
 from candling.runtime.boxes import filled, scaled_size
-from candling.train.data import PreparedSet, workers
+from candling.train.data import PreparedSet
+from candling.train.tiled import read_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,18 +104,8 @@ def prepare_boxed(
             raise DataError(f"{where}{error}; take it out") from error
         return _tiles(frame, boxes_of(objects[sample.path], classes, scale=scale), height, width)
 
-    found: list[tuple[Frame, NDArray[np.float32]]] = []
-    pool = ThreadPoolExecutor(workers())
-    try:
-        for done, some in enumerate(pool.map(tiles, samples), start=1):
-            found += some
-            progress.count(done, len(samples))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    deep = any(frame.dtype == np.uint16 for frame, _ in found)
-    factor = np.uint16(257 if recipe.prepare.white is None else 1)
-    frames = [frame if not deep or frame.dtype == np.uint16 else frame.astype(np.uint16) * factor for frame, _ in found]
-    return PreparedSet(np.stack(frames), recipe.prepare.white, boxes=_padded([boxes for _, boxes in found]))
+    frames, boxes = read_tiles(samples, tiles, white=recipe.prepare.white, progress=progress)
+    return PreparedSet(frames, recipe.prepare.white, boxes=_padded(boxes))
 
 
 def _tiles(

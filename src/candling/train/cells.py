@@ -22,12 +22,14 @@ from candling.train.numbered import check_cells_recipe, prepare_cells
 from candling.workflow.cell_figures import choose_least
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from candling.data.samples import Sample, SampleSet
     from candling.recipe import Recipe
     from candling.train.data import PreparedSet
     from candling.train.export import Exported
+    from candling.train.facts import Fact
     from candling.train.matching import Matching
     from candling.train.numbered import CellOptions
     from candling.train.progress import Progress
@@ -58,6 +60,11 @@ class CellImages:
     hash: str
     matching: Matching
     learned: bytes
+
+    @property
+    def choices(self) -> Mapping[str, Fact]:
+        """What was decided, for the card."""
+        return self.matching.choices
 
 
 def load_cell_images(recipe: Recipe, data: Path, *, progress: Progress) -> CellImages:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import AfterValidator, ValidationInfo
 from torch import Tensor, nn
 
 from candling.errors import RecipeError
@@ -15,7 +16,7 @@ from candling.train.unet import UNet
 if TYPE_CHECKING:
     from candling.train.probability import Probability
 
-__all__ = ["ContextNetwork", "PatchNetwork", "Whole"]
+__all__ = ["ContextNetwork", "PatchNetwork", "Whole", "WindowSide"]
 
 CHANNELS = 3
 """The published network takes colour; a grey patch is given to it three times."""
@@ -66,6 +67,17 @@ class PatchNetwork(nn.Module):
             grey.conv.bias.data = first.conv.bias.data
             stages = nn.Sequential(grey, *list(stages)[1:])
         return Dense(stages, self.head, patch=self.patch, stride=stride or self.stride, size=self.size)
+
+
+def _divides(window: int, info: ValidationInfo) -> int:
+    whole = info.data.get("stem", 1) * 2 ** (info.data.get("levels", 1) - 1)
+    if window % whole:
+        raise ValueError(f"window must be a multiple of {whole} (stem x 2^(levels - 1)); it is {window}")
+    return window
+
+
+WindowSide = Annotated[int, AfterValidator(_divides)]
+"""Side of the windows of a :class:`ContextNetwork`, in options that say ``levels`` and ``stem`` before it."""
 
 
 class ContextNetwork(nn.Module):

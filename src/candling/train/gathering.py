@@ -77,9 +77,9 @@ def gather_images(recipe: Recipe, data: Path, work: Path, *, progress: Progress)
         DiskError: a set cannot be written.
     """
     if learns_cells(recipe.method.name):
-        return _of_cells(load_cell_images(recipe, data, progress=progress))
+        return _of_counted(load_cell_images(recipe, data, progress=progress))
     if learns_boxes(recipe.method.name):
-        return _of_boxes(load_box_images(recipe, data, progress=progress))
+        return _of_counted(load_box_images(recipe, data, progress=progress))
     found = load_samples(data)
     samples = training_samples(found)
     fit_samples, held = split_hold_out(samples, recipe.training.hold_out, seed=recipe.training.seed)
@@ -116,22 +116,7 @@ def gather_images(recipe: Recipe, data: Path, work: Path, *, progress: Progress)
     return Images(recipe, found, good, held_out, key, aligned, matching, choices, learned)
 
 
-def _of_cells(read: CellImages) -> Images:
-    return Images(
-        recipe=read.recipe,
-        set=read.set,
-        good=read.good,
-        held_out=read.held_out,
-        hash=read.hash,
-        aligned=Aligned(read.recipe),
-        matching=read.matching,
-        choices=read.matching.choices,
-        learned=read.learned,
-        cells=read,
-    )
-
-
-def _of_boxes(read: BoxImages) -> Images:
+def _of_counted(read: CellImages | BoxImages) -> Images:
     return Images(
         recipe=read.recipe,
         set=read.set,
@@ -142,5 +127,6 @@ def _of_boxes(read: BoxImages) -> Images:
         matching=read.matching,
         choices=read.choices,
         learned=read.learned,
-        boxes=read,
+        cells=read if isinstance(read, CellImages) else None,
+        boxes=read if isinstance(read, BoxImages) else None,
     )

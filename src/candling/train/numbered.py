@@ -6,7 +6,6 @@ that is smaller is continued by reflection, where nobody knows what a pixel is. 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, Protocol
 
 import cv2
@@ -17,7 +16,8 @@ from candling.errors import RecipeError
 from candling.pixels.instances import CENTRE, boxes_of_instances, centres_of_instances, inside_and_border
 from candling.pixels.prepare import shape_frame
 from candling.pixels.tiling import starts
-from candling.train.data import PreparedSet, workers
+from candling.train.data import PreparedSet
+from candling.train.tiled import read_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,18 +104,8 @@ def prepare_cells(
         frame = shape_frame(frame, channels=channels, height=frame.shape[0], width=frame.shape[1])
         return _tiles(frame, _kinds(labels, border_px, least_px, centres=centres), height, width)
 
-    found: list[tuple[Frame, NDArray[np.uint8]]] = []
-    pool = ThreadPoolExecutor(workers())
-    try:
-        for done, some in enumerate(pool.map(tiles, samples), start=1):
-            found += some
-            progress.count(done, len(samples))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    deep = any(frame.dtype == np.uint16 for frame, _ in found)
-    factor = np.uint16(257 if recipe.prepare.white is None else 1)
-    frames = [frame if not deep or frame.dtype == np.uint16 else frame.astype(np.uint16) * factor for frame, _ in found]
-    return PreparedSet(np.stack(frames), recipe.prepare.white, (), np.stack([kinds for _, kinds in found]))
+    frames, kinds = read_tiles(samples, tiles, white=recipe.prepare.white, progress=progress)
+    return PreparedSet(frames, recipe.prepare.white, (), np.stack(kinds))
 
 
 def _kinds(

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from candling.train.averages import MovingAverage
 from candling.train.blocks import fold
-from candling.train.classifying import ContextNetwork
+from candling.train.classifying import ContextNetwork, WindowSide
 from candling.train.hardest import keep_hardest
 from candling.train.lumps import LumpOptions, draw_lumps
 from candling.train.updates import numbers, set_up, update
@@ -55,20 +55,12 @@ class Options(BaseModel):
     width: int = Field(default=16, ge=4, le=256)
     levels: int = Field(default=4, ge=2, le=6)
     stem: Literal[1, 2, 4] = 2
-    window: int = Field(default=64, ge=32, le=1024)
+    window: WindowSide = Field(default=64, ge=32, le=1024)
     an_update: int = Field(default=8, ge=2)
     hard: float = Field(default=0.5, gt=0, le=1)
     judge_px: int = Field(default=15, ge=1)
     lumps: LumpOptions = LumpOptions()
     vary: VaryOptions = VaryOptions()
-
-    @field_validator("window")
-    @classmethod
-    def _window_divides(cls, window: int, info: ValidationInfo) -> int:
-        whole = info.data.get("stem", 1) * 2 ** (info.data.get("levels", 1) - 1)
-        if window % whole:
-            raise ValueError(f"window must be a multiple of {whole} (stem x 2^(levels - 1)); it is {window}")
-        return window
 
 
 def build(options: Options, plan: Plan) -> Lumps:

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from candling.data.patches import Rules, Spots, draw_spots
 from candling.errors import SamplesError, TrainingError
 from candling.train.averages import MovingAverage
 from candling.train.blocks import fold
-from candling.train.classifying import ContextNetwork, PatchNetwork, Whole
+from candling.train.classifying import ContextNetwork, PatchNetwork, Whole, WindowSide
 from candling.train.hardest import keep_hardest
 from candling.train.probability import Probability
 from candling.train.updates import numbers, set_up, update
@@ -111,20 +111,12 @@ class Options(BaseModel):
     width: int = Field(default=16, ge=4, le=256)
     levels: int = Field(default=4, ge=2, le=6)
     stem: Literal[1, 2, 4] = 2
-    window: int = Field(default=192, ge=32, le=1024)
+    window: WindowSide = Field(default=192, ge=32, le=1024)
     ignore_px: int = Field(default=2, ge=0, le=64)
     hard: float = Field(default=1.0, gt=0, le=1)
     moving_average: bool = False
     judge_px: int = Field(default=15, ge=1)
     vary: VaryOptions = VaryOptions()
-
-    @field_validator("window")
-    @classmethod
-    def _window_divides(cls, window: int, info: ValidationInfo) -> int:
-        whole = info.data.get("stem", 1) * 2 ** (info.data.get("levels", 1) - 1)
-        if window % whole:
-            raise ValueError(f"window must be a multiple of {whole} (stem x 2^(levels - 1)); it is {window}")
-        return window
 
 
 def build(options: Options, plan: Plan) -> PatchClassifier:
