@@ -1,4 +1,4 @@
-"""The facts of spoil.py: Perlin noise has its reference figures, and every spoiling paints what its mask says."""
+"""The facts of spoil: Perlin noise has its reference figures, and every spoiling paints what its mask says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from candling.train.spoil import (
-    LEAST_PIXELS,
     SpoilKind,
     SpoilOptions,
     perlin_mask,
@@ -17,6 +16,7 @@ from candling.train.spoil import (
     spoil_many,
     spoil_often,
 )
+from candling.train.spoil.perlin import LEAST_PIXELS
 
 KINDS = get_args(SpoilKind)
 

@@ -1,4 +1,4 @@
-"""Turns one good image into another good image: flips, turns, shifts, brightness; knows no defects (see spoil.py).
+"""Turns one good image into another good image: flips, turns, shifts, brightness; knows no defects (see spoil).
 
 Everything is off unless the recipe asks for it: a mirrored capsule may be a defect.
 """

@@ -2,7 +2,7 @@
 
 A lump is a roundish body with an uneven rim, filled with matter of its own: a grey value that the picture itself shows,
 grain of some size, perhaps a shade towards its middle. Beads, crumbs, films and drops all look somewhat so. What
-spoilings (``spoil.py``) do to a picture is rubbed out again by a network that restores it; a lump is to be found.
+spoilings (``spoil``) do to a picture is rubbed out again by a network that restores it; a lump is to be found.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Perlin noise laid over good images, and the losses that name it (Ferrari et al. 2024); knows no network.
 
-``spoil.py`` hides what it painted; here the noise, its mask and its strength stay known, because a loss asks for them.
+``spoil`` hides what it painted; here the noise, its mask and its strength stay known, because a loss asks for them.
 """
 
 from __future__ import annotations

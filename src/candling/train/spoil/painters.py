@@ -1,220 +1,42 @@
-"""Ways to spoil good images while training, so that a network must restore them; knows no network and no loss.
-
-A spoiled image is not meant to look like a defect: it takes away the answer "copy what you see". The untouched image
-stays the target. Everything is drawn for the whole batch at once, from one generator.
-"""
+"""The ways to spoil: each paints some images of a batch, and says where and how opaquely; draws nothing by itself."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
+
+from candling.train.spoil.perlin import perlin_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SpoilKind", "SpoilOptions", "perlin_mask", "perlin_noise", "spoil", "spoil_many", "spoil_often"]
+    from candling.train.spoil.draw import Draw
 
-SpoilKind = Literal["perlin", "texture", "cutpaste", "scratch", "spot", "fill", "warp", "blur", "noise", "stain"]
-
-FINEST = 5
-"""Perlin lattices have 2^0 ... 2^5 cells along each axis."""
-
-LEAST_PIXELS = 25
-"""A Perlin mask with fewer pixels is drawn again."""
+__all__ = ["PAINTERS", "Painted"]
 
 LEAST_TURN = 0.35
 """What is pasted from elsewhere is turned by at least this, in radians: 20 degrees."""
 
-TRIES = 8
-
-_NODES = 2**FINEST + 1
-
-
-class SpoilOptions(BaseModel):
-    """The recipe's ``[method.spoil]``.
-
-    Attributes:
-        probability: that an image is spoiled.
-        kinds: one of these is drawn for each spoiled image, all equally likely: ``perlin`` (bright noise in clouds),
-            ``texture`` (clouds of another place of the same or another image, turned and zoomed), ``cutpaste`` (a
-            rectangle of it),
-            ``scratch`` (a thin curve, dark or bright), ``spot`` (soft ellipses), ``fill`` (an ellipse of local mean),
-            ``warp`` (a place is dragged aside), ``blur`` and ``noise`` (an ellipse is smoothed, or grows rough),
-            ``stain`` (clouds darker or lighter than what shines through them).
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    probability: float = Field(default=0.0, ge=0, le=1)
-    kinds: tuple[SpoilKind, ...] = Field(default=("perlin",), min_length=1, strict=False)
-
-
-def spoil(
-    images: Tensor,
-    generator: torch.Generator,
-    *,
-    kinds: tuple[SpoilKind, ...],
-    probability: float,
-    upright: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Spoil each image with a probability, in one of several ways.
-
-    Args:
-        images: float32 (N, C, H, W) in [0, 1]; not changed.
-        generator: the only source of randomness.
-        kinds: see :class:`SpoilOptions`.
-        probability: in [0, 1]; 0 draws nothing and gives ``images`` itself.
-        upright: what is pasted from elsewhere is only moved, neither turned nor zoomed.
-
-    Returns:
-        spoiled float32 (N, C, H, W) in [0, 1], and mask bool (N, 1, H, W), true where an image was painted over.
-    """
-    count, _, height, width = images.shape
-    mask = torch.zeros((count, 1, height, width), dtype=torch.bool, device=images.device)
-    if probability <= 0.0:
-        return images, mask
-    draw = _Draw(generator, images.device, upright=upright)
-    chosen = draw.uniform((count,)) < probability
-    kind = draw.integers((count,), len(kinds))
-    spoiled = images.clone()
-    for index, name in enumerate(kinds):
-        (which,) = torch.nonzero(chosen & (kind == index), as_tuple=True)
-        if len(which):
-            opacity, paint, region = _PAINTERS[name](images, which, draw)
-            spoiled[which] = torch.lerp(images[which], paint.expand(-1, images.shape[1], -1, -1), opacity).clamp_(
-                0.0, 1.0
-            )
-            mask[which] = region
-    return spoiled, mask
-
-
-def spoil_often(images: Tensor, generator: torch.Generator, options: SpoilOptions, *, marks: int) -> Tensor:
-    """Spoil each image up to ``marks`` times, the second and later ones half as likely as the one before.
-
-    Args:
-        images: float32 (N, C, H, W) in [0, 1]; not changed.
-        generator: the only source of randomness.
-        options: the kinds, and how likely the first one is.
-        marks: at most so many spoilings of an image.
-    """
-    probability, spoiled = options.probability, images
-    for _ in range(marks):
-        spoiled, _ = spoil(spoiled, generator, kinds=options.kinds, probability=probability)
-        probability *= 0.5
-    return spoiled
-
-
-def spoil_many(images: Tensor, generator: torch.Generator, options: SpoilOptions, *, most: int) -> Tensor:
-    """Spoil each image from once to ``most`` times, all equally likely; with what is left of the probability, never.
-
-    Args:
-        images: float32 (N, C, H, W) in [0, 1]; not changed.
-        generator: the only source of randomness.
-        options: the kinds, and how likely an image is spoiled at all.
-        most: at most so many spoilings of an image.
-    """
-    draw = _Draw(generator, images.device)
-    times = (1 + draw.integers((len(images),), most)) * (draw.uniform((len(images),)) < options.probability)
-    spoiled = images.clone()
-    for turn in range(int(times.max())):
-        (which,) = torch.nonzero(times > turn, as_tuple=True)
-        spoiled[which], _ = spoil(spoiled[which], generator, kinds=options.kinds, probability=1.0)
-    return spoiled
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """Random numbers of one generator, placed on the device of the images."""
-
-    generator: torch.Generator
-    device: torch.device
-    upright: bool = False
-
-    def uniform(self, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Tensor:
-        numbers = torch.rand(shape, generator=self.generator, device=self.generator.device)
-        return (low + (high - low) * numbers).to(self.device)
-
-    def log_uniform(self, shape: tuple[int, ...], low: float, high: float) -> Tensor:
-        return torch.exp(self.uniform(shape, math.log(low), math.log(high)))
-
-    def integers(self, shape: tuple[int, ...], count: int) -> Tensor:
-        return torch.randint(count, shape, generator=self.generator, device=self.generator.device).to(self.device)
-
-    def signs(self, shape: tuple[int, ...]) -> Tensor:
-        return 1.0 - 2.0 * self.integers(shape, 2)
-
-
-def perlin_noise(cells: Tensor, shape: tuple[int, int], generator: torch.Generator) -> Tensor:
-    """Draw gradient noise (Perlin 1985, with the quintic fade of 2002), scaled by the square root of 2.
-
-    Args:
-        cells: int64 (N, 2), lattice cells along rows and columns of each map, at most 32.
-        shape: height and width in pixels.
-        generator: draws the gradients.
-
-    Returns:
-        float32 (N, H, W), within [-1, 1].
-    """
-    angles = _Draw(generator, cells.device).uniform((len(cells), _NODES, _NODES), 0.0, 2.0 * math.pi)
-    rows, row_slopes = _lattice(cells[:, 0], shape[0])
-    columns, column_slopes = _lattice(cells[:, 1], shape[1])
-    # sum over the four nodes of a cell of fade(y) fade(x) (gradient . distance), as two products of matrices
-    down = row_slopes @ (angles.sin() @ columns.mT)
-    right = rows @ (angles.cos() @ column_slopes.mT)
-    return math.sqrt(2.0) * (down + right)
-
-
-def _lattice(cells: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Weigh the lattice nodes at each pixel: the faded weight, and the weight times the distance; (N, size, nodes)."""
-    pixels = torch.arange(size, device=cells.device) / size
-    distance = pixels[None, :, None] * cells[:, None, None] - torch.arange(_NODES, device=cells.device)
-    t = distance.abs().clamp(max=1.0)
-    weight = 1.0 - t * t * t * (t * (t * 6.0 - 15.0) + 10.0)
-    return weight, weight * distance
-
-
-def perlin_mask(count: int, shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw cloudy masks: where Perlin noise of random scales exceeds 0.5.
-
-    Scales are 2^k cells along each axis, k uniform in 0 ... 5. A mask under 25 pixels is drawn again, up to 8 times in
-    all (coarse noise often stays under 0.5 everywhere).
-
-    Returns:
-        noise float32 (count, 1, H, W) in [-1, 1] and mask bool (count, 1, H, W), on the generator's device.
-    """
-    draw = _Draw(generator, generator.device)
-    noise = torch.zeros((count, *shape), device=generator.device)
-    short = torch.arange(count, device=generator.device)
-    for _ in range(TRIES):
-        noise[short] = perlin_noise(2 ** draw.integers((len(short), 2), FINEST + 1), shape, generator)
-        short = short[(noise[short] > 0.5).sum(dim=(1, 2)) < LEAST_PIXELS]
-        if not len(short):
-            break
-    return noise.unsqueeze(1), (noise > 0.5).unsqueeze(1)
-
-
-_Painted = tuple[Tensor, Tensor, Tensor]
+Painted = tuple[Tensor, Tensor, Tensor]
 """Opacity float (n, 1, H, W) in [0, 1], paint float (n, 1 or C, H, W), region bool (n, 1, H, W)."""
 
 
-def _perlin(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+def _perlin(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     # Ferrari et al. 2024: X* = (1 - M) X + (1 - beta) M X + beta N, N zero outside M, beta ~ U(0.5, 1)
     noise, mask = (part.to(images.device) for part in perlin_mask(len(which), _size(images), draw.generator))
     return draw.uniform((len(which), 1, 1, 1), 0.5, 1.0) * mask, noise, mask
 
 
-def _texture(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+def _texture(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     _, mask = (part.to(images.device) for part in perlin_mask(len(which), _size(images), draw.generator))
     return draw.uniform((len(which), 1, 1, 1), 0.5, 1.0) * mask, _elsewhere(images, which, draw), mask
 
 
-def _cutpaste(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+def _cutpaste(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     # Li et al. 2021, section 2.2, with smaller patches as well: area share 0.2 to 10 %, aspect 0.3 to 3.3
     height, width = _size(images)
     count = len(which)
@@ -236,7 +58,7 @@ def _span(size: int, length: Tensor, place: Tensor) -> Tensor:
     return (pixels >= start[:, None]) & (pixels < (start + length)[:, None])
 
 
-def _elsewhere(images: Tensor, which: Tensor, draw: _Draw) -> Tensor:
+def _elsewhere(images: Tensor, which: Tensor, draw: Draw) -> Tensor:
     """Take the same or another image of the batch, moved elsewhere and slightly changed in brightness."""
     count = len(which)
     source = torch.where(draw.uniform((count,)) < 0.5, which, draw.integers((count,), len(images)))
@@ -244,14 +66,14 @@ def _elsewhere(images: Tensor, which: Tensor, draw: _Draw) -> Tensor:
     return moved * draw.uniform((count, 1, 1, 1), 0.7, 1.3)
 
 
-def _around(images: Tensor, source: Tensor, draw: _Draw) -> Tensor:
+def _around(images: Tensor, source: Tensor, draw: Draw) -> Tensor:
     height, width = _size(images)
     down, right = (draw.integers((len(source),), size).tolist() for size in (height, width))
     moves = zip(source.tolist(), down, right, strict=True)
     return torch.stack([images[index].roll(move, dims=(1, 2)) for index, *move in moves])
 
 
-def _turned(images: Tensor, draw: _Draw) -> Tensor:
+def _turned(images: Tensor, draw: Draw) -> Tensor:
     """Move, turn and zoom: upright an image fits wherever a product repeats itself, and nobody could tell."""
     (height, width), count = _size(images), len(images)
     angle = draw.uniform((count,), LEAST_TURN, 2.0 * math.pi - LEAST_TURN)
@@ -263,7 +85,7 @@ def _turned(images: Tensor, draw: _Draw) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def _scratch(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+def _scratch(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     """Draw a cubic curve of 5 to 60 % of the image, 1 to 4 px thick at 256 px, thinner towards its ends."""
     height, width = _size(images)
     count, scale = len(which), min(height, width) / 256.0
@@ -277,7 +99,7 @@ def _scratch(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
     return opacity, paint, opacity > 0.5
 
 
-def _curve(draw: _Draw, count: int, height: int, width: int, along: Tensor) -> Tensor:
+def _curve(draw: Draw, count: int, height: int, width: int, along: Tensor) -> Tensor:
     """Give points (n, p, 2) in pixels (row, column) along cubic Bezier curves of random place, heading and bend."""
     extent = torch.tensor([height, width], device=along.device)
     start = draw.uniform((count, 1, 2)) * extent
@@ -307,7 +129,7 @@ def _stamped(points: Tensor, radius: Tensor, shape: tuple[int, int], *, reach: i
     return maps.scatter_reduce_(1, where.flatten(1), value.flatten(1), "amax").view(-1, 1, height, width)
 
 
-def _spot(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+def _spot(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     count = len(which)
     opacity = _ellipse(draw, count, _size(images), least=0.008, most=0.06)
     for _ in range(2):  # one to three spots
@@ -318,13 +140,13 @@ def _spot(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
     return opacity, paint, opacity > 0.5
 
 
-def _fill(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+def _fill(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     opacity = _ellipse(draw, len(which), _size(images), least=0.03, most=0.15)
     coarse = F.adaptive_avg_pool2d(images[which], 8)
     return opacity, F.interpolate(coarse, size=_size(images), mode="bilinear"), opacity > 0.5
 
 
-def _warp(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+def _warp(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     """Drag a round place aside by up to 8 % of the shorter side, fading towards its rim."""
     height, width = _size(images)
     count, short = len(which), min(height, width)
@@ -341,7 +163,7 @@ def _warp(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
     return torch.ones((count, 1, 1, 1), device=draw.device), paint, (bell > 0.1).unsqueeze(1)
 
 
-def _blur(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+def _blur(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     opacity = _ellipse(draw, len(which), _size(images), least=0.04, most=0.25)
     paint = images[which]
     for side in (7, 5):
@@ -349,14 +171,14 @@ def _blur(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
     return opacity, paint, opacity > 0.5
 
 
-def _noise(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+def _noise(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     opacity = _ellipse(draw, len(which), _size(images), least=0.02, most=0.2)
     grain = torch.randn((len(which), *images.shape[1:]), generator=draw.generator, device=draw.generator.device)
     paint = images[which] + draw.uniform((len(which), 1, 1, 1), 0.03, 0.15) * grain.to(images.device)
     return opacity, paint, opacity > 0.5
 
 
-def _stain(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
+def _stain(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     """Darken or lighten clouds of Perlin noise, unevenly: what is behind shines through."""
     noise, mask = (part.to(images.device) for part in perlin_mask(len(which), _size(images), draw.generator))
     uneven = 1.0 + 0.4 * torch.randn(noise.shape, generator=draw.generator, device=draw.generator.device)
@@ -366,7 +188,7 @@ def _stain(images: Tensor, which: Tensor, draw: _Draw) -> _Painted:
     return opacity, images[which] * (1.0 + strength * uneven).clamp(min=0.0), mask
 
 
-def _ellipse(draw: _Draw, count: int, shape: tuple[int, int], *, least: float, most: float) -> Tensor:
+def _ellipse(draw: Draw, count: int, shape: tuple[int, int], *, least: float, most: float) -> Tensor:
     """Draw one soft-edged ellipse a map, half-axes a share of the shorter side: float (n, 1, H, W) in [0, 1]."""
     height, width = shape
     centre = draw.uniform((count, 2)) * torch.tensor([height, width], device=draw.device)
@@ -390,7 +212,7 @@ def _size(images: Tensor) -> tuple[int, int]:
     return images.shape[2], images.shape[3]
 
 
-_PAINTERS: dict[str, Callable[[Tensor, Tensor, _Draw], _Painted]] = {
+PAINTERS: dict[str, Callable[[Tensor, Tensor, Draw], Painted]] = {
     "perlin": _perlin,
     "texture": _texture,
     "cutpaste": _cutpaste,
