@@ -12,9 +12,8 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from candling.data.samples import Sample, SampleSet, load_samples
 from candling.errors import BundleError, SamplesError
@@ -322,32 +321,17 @@ def test_progress_is_told_image_by_image(squares):
     assert heard == [(done, 9) for done in range(1, 10)]
 
 
-# ---- with a real bundle ------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
-def bundle(tmp_path):
-    """A bundle whose graph calls the image its own map, a mirrored image its reconstruction, its maximum the score."""
-    sizes = ["N", 32, 32]
+def bundle(building, tmp_path):
+    """A bundle whose graph calls the image its own map, half of it its reconstruction, its maximum the score."""
     nodes = [
-        helper.make_node("Squeeze", ["image", "one"], ["anomaly_map"]),
-        helper.make_node("ReduceMax", ["anomaly_map", "axes"], ["brightest"], keepdims=0),
+        helper.make_node("ReduceMean", ["image"], ["anomaly_map"], axes=[1], keepdims=0),
+        helper.make_node("ReduceMax", ["image"], ["brightest"], axes=[1, 2, 3], keepdims=0),
         helper.make_node("Mul", ["image", "half"], ["reconstruction"]),
     ]
-    outputs = {"anomaly_map": sizes, "brightest": ["N"], "reconstruction": ["N", 1, 32, 32]}
-    graph = helper.make_graph(
-        nodes,
-        "squares",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 1, 32, 32])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [
-            numpy_helper.from_array(np.array([1], np.int64), "one"),
-            numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
-            numpy_helper.from_array(np.array(0.5, np.float32), "half"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
+    shapes = {"anomaly_map": ["N", 32, 32], "brightest": ["N"], "reconstruction": ["N", 1, 32, 32]}
+    outputs = [(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    model = building.model(nodes, outputs, tensors={"half": np.array(0.5, np.float32)})
     limits = LimitsFile(entries=(ENTRY,), map_range=MapRange(typical=0.04, highest=0.5))
     return save_bundle(tmp_path / "b", graph=model.SerializeToString(), recipe=RECIPE, limits=limits, card=CARD)
 
