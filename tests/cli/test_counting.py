@@ -308,3 +308,11 @@ def test_a_mask_of_another_size_is_named(counter, fields, tmp_path, capsys):
     code, _, err = answer(capsys, "evaluate", counter, tmp_path / "in", "--out", tmp_path / "out")
     assert code == 3
     assert mask.name in err
+
+
+def test_inspect_sends_a_counting_bundle_to_count(counter, fields, tmp_path, capsys):
+    """It has no limits to judge by; the refusal says what it is for."""
+    code, _, told = answer(capsys, "inspect", counter, fields / "images", "--out", tmp_path / "out")
+    assert code != 0
+    assert "no limit for score 'covered_share'" in told
+    assert "it counts, so run `candling count`" in told

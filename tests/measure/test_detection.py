@@ -14,6 +14,7 @@ from candling.measure.detection import (
     average_precision,
     choose_score,
     mean_average_precision,
+    merit_at,
     outcome_at,
     plain_average_precision,
     thesis_average_precision,
@@ -198,6 +199,18 @@ def test_a_score_is_chosen_for_what_matters():
     false = Matched(np.array([0.9, 0.8]), np.array([False, False]), np.array([0, 0]), np.array([0, 0]))
     assert choose_score(false, goal="count") > 0.9
     assert choose_score(Matched(np.zeros(0), np.zeros(0, bool), np.zeros(0, int), np.array([2]))) == 0.5
+
+
+def test_equally_good_scores_are_told_apart_by_their_counts():
+    """One right box and one wrong one in another image: F1 first, then the counts, then the lower score."""
+    matched = Matched(np.array([0.9, 0.5]), np.array([True, False]), np.array([0, 1]), np.array([1, 1]))
+    f1, error, score = merit_at(matched, 0.3)
+    assert (f1, error, score) == (0.5, 0.0, -0.3)
+    assert merit_at(matched, 0.7) == (0.667, -0.5, -0.7)
+    assert max((merit_at(matched, level), level) for level in (0.6, 0.7, 0.95))[1] == 0.6
+    nothing = Matched(np.array([0.4]), np.array([False]), np.array([0]), np.array([0]))
+    assert merit_at(nothing, 0.6)[0] == 1.0
+    assert merit_at(nothing, 0.3)[0] == 0.0
 
 
 def test_outcomes_have_words():

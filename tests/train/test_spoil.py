@@ -172,6 +172,20 @@ def test_a_warp_stays_where_it_is():
     assert mask.float().mean(dim=(1, 2, 3)).max() < 0.4
 
 
+def test_a_blister_is_a_lens_with_a_rim():
+    """It bends what is behind it and shades its rim; on a plain picture only the rim is seen, alike in all channels."""
+    clean = images(count=16)
+    spoiled, mask = spoil(clean, seeded(), kinds=("blister",), probability=1.0)
+    changed = (spoiled - clean).abs()
+    assert changed[mask].sum() > 0.9 * changed.sum()
+    assert mask.float().mean(dim=(1, 2, 3)).max() < 0.1
+    plain = torch.full((16, 3, 96, 96), 0.4)
+    shaded, mask = spoil(plain, seeded(), kinds=("blister",), probability=1.0)
+    assert torch.equal(shaded[:, 0], shaded[:, 2])
+    assert ((shaded - plain).abs().amax(dim=(1, 2, 3)) > 0.01).all()
+    assert (shaded - plain).abs()[:, :1][~mask].max() < 0.05
+
+
 def test_a_blur_takes_texture_away_and_noise_adds_it():
     """Under the mask the spread falls by a blur and rises by noise of 0.03 to 0.15; the mean stays."""
     grain = 0.5 + 0.1 * torch.randn((12, 1, 96, 96), generator=seeded(1))

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Self
 from candling.decide.policy import PatchKey, judge_product
 from candling.errors import BundleError, LimitError
 from candling.runtime.bundle import Bundle, load_bundle
+from candling.runtime.counters import is_counter
 from candling.runtime.predictor import Predicted, Predictor
 from candling.types import Frame, Inspection, Limit, Reason, Verdict
 
@@ -197,8 +198,10 @@ def _judged_limits(bundle: Bundle, engine: Engine) -> dict[tuple[str, str], Limi
             raise BundleError(f"{bundle.path}: the recipe judges by {score!r}, which the graph does not give ({given})")
         for region in bundle.recipe.region_names:
             if (region, score) not in limits:
+                instead = "it counts, so run `candling count`; or, to judge by this score, " * is_counter(bundle)
                 raise LimitError(
-                    f"{bundle.path}: no limit for score {score!r} in region {region!r}; run `candling calibrate`"
+                    f"{bundle.path}: no limit for score {score!r} in region {region!r}; "
+                    f"{instead}run `candling calibrate`"
                 )
             picked[region, score] = limits[region, score]
     return picked

@@ -16,7 +16,7 @@ from candling.disk import write_atomic
 from candling.errors import DataError, ImageError, UsageError
 from candling.intervals import clopper_pearson
 from candling.measure.count_spread import learn_spread
-from candling.measure.detection import outcome_at
+from candling.measure.detection import merit_at
 from candling.measure.matching import Found, Truth, match_images
 from candling.pixels.read import read_image
 from candling.workflow.count_figures import CountFigures, evaluate_counts
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from candling.data.annotations import AnnotatedImage
     from candling.data.samples import Sample
-    from candling.measure.matching import Matched
     from candling.runtime.boxes import BoxCounter, Detecting
     from candling.types import Interval
 
@@ -185,18 +184,12 @@ def choose_scores(
     scores, spreads = {}, {}
     for name in counter.counting.scores:
         matched = match_images([(one.found, one.truth) for one in looked], label=name, iou=IOU)
-        scores[name] = max((_quality(matched, score), score) for score in SCORES)[1] if matched.truths.sum() else 0.5
+        scores[name] = max((merit_at(matched, score), score) for score in SCORES)[1] if matched.truths.sum() else 0.5
         counted = [one.counted({name: scores[name]})[name] for one in looked]
         spread = learn_spread(counted, [one.true(name) for one in looked])
         if spread is not None:
             spreads[name] = spread
     return replace(counter.counting, scores=scores, spreads=spreads)
-
-
-def _quality(matched: Matched, score: float) -> tuple[float, float, float]:
-    counted = np.bincount(matched.image[matched.scores >= score], minlength=matched.truths.size)
-    f1 = outcome_at(matched, score).f1
-    return round(f1, 3), -float(np.abs(counted - matched.truths).mean()), -score
 
 
 def _truth(image: AnnotatedImage) -> Truth:

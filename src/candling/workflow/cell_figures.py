@@ -18,7 +18,7 @@ from candling.errors import UsageError
 from candling.intervals import clopper_pearson
 from candling.measure.by_image import draw_images, figure_with_interval
 from candling.measure.count_spread import learn_spread
-from candling.measure.detection import outcome_at
+from candling.measure.detection import merit_at
 from candling.measure.matching import Found, Truth, match_images
 from candling.pixels.instances import boxes_of_instances
 from candling.workflow.count_figures import CountFigures, evaluate_counts
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from candling.data.samples import Sample
-    from candling.measure.matching import Matched
     from candling.runtime.cells import CellCounter
     from candling.runtime.counting import Counting
     from candling.types import Interval
@@ -212,7 +211,7 @@ def choose_least(
         if progress is not None:
             progress(done, len(samples))
     best = max(
-        (_quality(matched, score), -inside, inside, score)
+        (merit_at(matched, score), -inside, inside, score)
         for inside, some in pairs.items()
         for matched in [match_images(some, label=label, iou=IOU)]
         for score in SCORES
@@ -245,13 +244,6 @@ def _settled(
         density_factor=counter.counting.density_factor * factor,
         spreads={} if spread is None else {label: spread},
     )
-
-
-def _quality(matched: Matched, score: float) -> tuple[float, float, float]:
-    counted = np.bincount(matched.image[matched.scores >= score], minlength=matched.truths.size)
-    outcome = outcome_at(matched, score)
-    f1 = outcome.f1 if outcome.found + outcome.missed + outcome.false else 1.0
-    return round(f1, 3), -float(np.abs(counted - matched.truths).mean()), -score
 
 
 def _truth(labels: NDArray[np.uint8] | NDArray[np.uint16], counter: CellCounter, label: str) -> Truth:

@@ -156,11 +156,33 @@ def _warp(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     rows = torch.arange(height, device=draw.device)[None, :, None] - centre[:, :1, None]
     columns = torch.arange(width, device=draw.device)[None, None, :] - centre[:, 1:, None]
     bell = torch.exp(-0.5 * (rows**2 + columns**2) / reach**2)
-    down = torch.linspace(-1, 1, height, device=draw.device)[None, :, None] + 2.0 / height * move[:, :1, None] * bell
-    right = torch.linspace(-1, 1, width, device=draw.device)[None, None, :] + 2.0 / width * move[:, 1:, None] * bell
-    grid = torch.stack((right.expand(-1, height, -1), down.expand(-1, -1, width)), dim=3)
-    paint = F.grid_sample(images[which], grid, padding_mode="reflection", align_corners=True)
+    paint = _dragged(images[which], move[:, :1, None] * bell, move[:, 1:, None] * bell)
     return torch.ones((count, 1, 1, 1), device=draw.device), paint, (bell > 0.1).unsqueeze(1)
+
+
+def _blister(images: Tensor, which: Tensor, draw: Draw) -> Painted:
+    """Look through a small round lens: what is behind is larger or smaller, and the lens has a dark or bright rim."""
+    height, width = _size(images)
+    count, short = len(which), min(height, width)
+    centre = draw.uniform((count, 2), 0.05, 0.95) * torch.tensor([height, width], device=draw.device)
+    radius = (draw.log_uniform((count, 1, 1), 0.02, 0.1) * short).clamp(min=1.5)
+    rows = torch.arange(height, device=draw.device)[None, :, None] - centre[:, :1, None]
+    columns = torch.arange(width, device=draw.device)[None, None, :] - centre[:, 1:, None]
+    away = ((rows * draw.uniform((count, 1, 1), 0.8, 1.25)) ** 2 + columns**2).sqrt() / radius
+    pull = draw.signs((count, 1, 1)) * draw.uniform((count, 1, 1), 0.2, 0.6) * torch.exp(-(away**2))
+    behind = _dragged(images[which], pull * rows, pull * columns)
+    rim = torch.exp(-(((away - draw.uniform((count, 1, 1), 0.7, 0.95)) / 0.25) ** 2))
+    shade = draw.signs((count, 1, 1)) * draw.uniform((count, 1, 1), 0.05, 0.5) * rim
+    paint = behind * (1.0 + shade).unsqueeze(1)
+    return torch.ones((count, 1, 1, 1), device=draw.device), paint, (away < 1.3).unsqueeze(1)
+
+
+def _dragged(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Take each pixel from ``down`` and ``right`` px away, float (n, H, W)."""
+    height, width = _size(images)
+    rows = torch.linspace(-1, 1, height, device=images.device)[None, :, None] + 2.0 / height * down
+    columns = torch.linspace(-1, 1, width, device=images.device)[None, None, :] + 2.0 / width * right
+    return F.grid_sample(images, torch.stack((columns, rows), dim=3), padding_mode="reflection", align_corners=True)
 
 
 def _blur(images: Tensor, which: Tensor, draw: Draw) -> Painted:
@@ -220,6 +242,7 @@ PAINTERS: dict[str, Callable[[Tensor, Tensor, Draw], Painted]] = {
     "spot": _spot,
     "fill": _fill,
     "warp": _warp,
+    "blister": _blister,
     "blur": _blur,
     "noise": _noise,
     "stain": _stain,
