@@ -163,6 +163,28 @@ def test_no_thread_is_left_when_a_caller_stops_early(predictor, files):
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("candling-read")]
 
 
+def test_a_worker_can_end_the_reading_it_works_for(predictor, files, monkeypatch):
+    """An iterator that nobody ends is collected wherever memory is, even in its own worker: that is no error."""
+    read, given, ended = module.read_image, threading.Event(), []
+
+    def closing_read(path):
+        if path == files[1]:
+            assert given.wait(timeout=20)
+            results.close()
+            ended.append(threading.current_thread().name)
+        return read(path)
+
+    monkeypatch.setattr(module, "read_image", closing_read)
+    results = predictor.predict_files(files)
+    next(results)
+    given.set()
+    readers = [thread for thread in threading.enumerate() if thread.name.startswith("candling-read")]
+    for reader in readers:
+        reader.join(timeout=20)
+    assert len(ended) == 1
+    assert ended[0].startswith("candling-read")
+
+
 def test_no_file_gives_nothing(predictor):
     """An empty list is an empty answer."""
     assert list(predictor.predict_files([])) == []

@@ -6,6 +6,7 @@ Knows no method and no verdict. Whatever arrives can be asked in two ways: ``pre
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["Predicted", "Predictor"]
 
 _AHEAD: Final = 2  # files under way for each worker: enough to keep it busy while the caller is slow, little memory
+_READER: Final = "candling-read"
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ class Predictor:
         waiting: deque[Future[Predicted]] = deque()
         remaining = iter(works)
         count = max(2, self.engine.requests)  # with one request the other worker reads meanwhile
-        workers = ThreadPoolExecutor(count, thread_name_prefix="candling-read")
+        workers = ThreadPoolExecutor(count, thread_name_prefix=_READER)
         try:
             while True:
                 for work in islice(remaining, _AHEAD * count - len(waiting)):
@@ -271,7 +273,9 @@ class Predictor:
                     return
                 yield waiting.popleft().result()
         finally:
-            workers.shutdown(cancel_futures=True)
+            # an iterator that nobody ends may be collected in one of its own workers, which cannot wait for itself
+            among_them = threading.current_thread().name.startswith(_READER)
+            workers.shutdown(wait=not among_them, cancel_futures=True)
 
     def _read(self, path: Path) -> _Ready:
         began = time.perf_counter()
