@@ -11,7 +11,7 @@ import torch
 from candling.measure.matching import iou_matrix
 from candling.pixels.boxes import BoxSet, suppress
 from candling.train.anchors import Anchors, reached
-from candling.train.proposals import anchor_boxes, clip, decode, overlaps, surest, take_regions
+from candling.train.proposals import HANDICAP, anchor_boxes, asked_first, clip, decode, overlaps, surest, take_regions
 
 
 def drawn(count: int, seed: int, *, size: float = 100.0, largest: float = 40.0) -> np.ndarray:
@@ -58,6 +58,22 @@ def test_overlaps_are_those_of_the_metrics():
     boxes[3, 2:] = boxes[3, :2]
     found = overlaps(torch.tensor(boxes)[None])[0].numpy()
     np.testing.assert_allclose(found, iou_matrix(boxes, boxes), atol=1e-6)
+
+
+def test_the_surest_of_its_neighbours_is_asked_first():
+    """Place by place, as written out: each shape by itself, the border as good as any place; told by sureness."""
+    logits = torch.randn((2, 3, 6, 9), generator=torch.Generator().manual_seed(8))
+    places, asked_at = asked_first(logits, 40)
+    for number in range(2):
+        order, sure = [], []
+        for row, column, shape in np.ndindex(6, 9, 3):
+            around = logits[number, shape, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+            value = float(logits[number, shape, row, column])
+            sure.append(value)
+            order.append(value - HANDICAP * (value < float(around.max())))
+        asked = sorted(np.argsort(order)[::-1][:40], key=lambda at: -sure[at])
+        assert places[number].tolist() == asked
+        assert asked_at[number].tolist() == pytest.approx([order[at] for at in asked], abs=1e-5)
 
 
 @pytest.mark.parametrize("iou", [0.3, 0.5, 0.7])

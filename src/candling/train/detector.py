@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from candling.errors import MissingExtraError
 from candling.train.blocks import fold
-from candling.train.proposals import GridAnchors, anchor_boxes, clip, decode, surest, take_regions
+from candling.train.proposals import GridAnchors, anchor_boxes, asked_first, clip, decode, surest, take_regions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,6 +36,9 @@ ANCHORS_SAMPLED = 256
 
 OBJECTS_SHARE = 1 / 3
 """At most so many of a picture's sampled regions are objects; a quarter is published, for pictures of few objects."""
+
+GONE = 1e4
+"""Logits by which a box that overlaps a surer one comes last."""
 
 SAME = 0.7
 """Proposals that overlap by more are one."""
@@ -111,19 +114,21 @@ class Detector(nn.Module):
         check_torchvision()
         from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
         from torchvision.models.detection.roi_heads import RoIHeads
-        from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+        from torchvision.models.detection.rpn import RPNHead
+
+        from candling.train.first_stage import FirstStage
 
         self.body, self.classes, self.proposals, self.stride = body, classes, proposals, anchors.stride_px
-        before, after = ({"training": count, "testing": count} for count in (BEFORE * proposals, proposals))
-        self.first = RegionProposalNetwork(
+        asked = {"training": BEFORE * proposals, "testing": BEFORE * proposals}
+        self.first = FirstStage(
             GridAnchors(anchors.sizes, anchors.stride_px),
             RPNHead(channels, len(anchors.sizes)),
             fg_iou_thresh=0.7,
             bg_iou_thresh=0.3,
             batch_size_per_image=ANCHORS_SAMPLED,
             positive_fraction=0.5,
-            pre_nms_top_n=before,
-            post_nms_top_n=after,
+            pre_nms_top_n=asked,
+            post_nms_top_n=asked,
             nms_thresh=SAME,
         )
         self.second = RoIHeads(
@@ -201,18 +206,14 @@ class Found(nn.Module):
     def _proposed(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Give the surest proposals, float32 (N, P, 4), and 1 where there is one, float32 (N, P)."""
         logits, deltas = (each[0] for each in self.first([maps]))
-        sure = logits.permute(0, 2, 3, 1).flatten(1)
         deltas = deltas.unflatten(1, (-1, 4)).permute(0, 3, 4, 1, 2).flatten(1, 3)
-        places = sure.topk(self.asked, dim=1).indices
+        places, order = asked_first(logits, self.asked)
         wanted = places.unsqueeze(2).expand(-1, -1, 4)
         anchors = self.anchors.unsqueeze(0).expand(deltas.shape[0], -1, -1).gather(1, wanted)
         boxes = self._inside(decode(deltas.gather(1, wanted), anchors, weights=FIRST_WEIGHTS))
         kept = surest(boxes, iou=SAME)
-        rank = kept * 2.0 * self.asked - torch.arange(
-            self.asked, device=maps.device, dtype=maps.dtype
-        )  # those that stay first
-        order = rank.topk(self.proposals, dim=1).indices
-        return boxes.gather(1, order.unsqueeze(2).expand(-1, -1, 4)), kept.gather(1, order)
+        stay = (order - GONE * (1.0 - kept)).topk(self.proposals, dim=1).indices
+        return boxes.gather(1, stay.unsqueeze(2).expand(-1, -1, 4)), kept.gather(1, stay)
 
     def _inside(self, boxes: Tensor) -> Tensor:
         return clip(boxes, height=self.shape[1], width=self.shape[2])

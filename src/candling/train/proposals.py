@@ -16,10 +16,13 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["GridAnchors", "anchor_boxes", "clip", "decode", "overlaps", "surest", "take_regions"]
+__all__ = ["GridAnchors", "anchor_boxes", "asked_first", "clip", "decode", "overlaps", "surest", "take_regions"]
 
 LARGEST = math.log(1000.0 / 16.0)
 """No box is decoded more than so much larger than its anchor, in logarithms (Girshick's Detectron)."""
+
+HANDICAP = 10.0
+"""Logits by which a place that has a surer neighbour comes later."""
 
 ROUNDS = 12
 """Boxes that only fall because one fell that fell because one fell, and so on: chains up to this length are exact."""
@@ -87,6 +90,28 @@ def decode(deltas: Tensor, boxes: Tensor, *, weights: tuple[float, float, float,
 def clip(boxes: Tensor, *, height: int, width: int) -> Tensor:
     """Cut boxes (..., 4) at the edges of an image."""
     return torch.minimum(boxes.clamp(min=0.0), boxes.new_tensor([width, height, width, height]))
+
+
+def asked_first(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Choose which anchors are asked: the surest, but a place with a surer neighbour of the same shape comes later.
+
+    Around an object many anchors are sure, of a large one more than of a small one. Taken as they come, the large
+    objects of a full picture would use up all that are asked, and nobody would look at the small ones.
+
+    Args:
+        logits: float32 (N, A, h, w), of A shapes at every place.
+        count: how many are asked, at most h * w * A.
+
+    Returns:
+        which of h * w * A anchors, place by place, int64 (N, count), the surest first; and in what order they were
+        asked, float32 (N, count), larger is earlier.
+    """
+    highest = F.max_pool2d(logits, 3, stride=1, padding=1)
+    order = logits - HANDICAP * (logits < highest).to(logits.dtype)
+    sure, order = (each.permute(0, 2, 3, 1).flatten(1) for each in (logits, order))
+    asked, places = order.topk(count, dim=1)
+    surest_first = sure.gather(1, places).topk(count, dim=1).indices
+    return places.gather(1, surest_first), asked.gather(1, surest_first)
 
 
 def overlaps(boxes: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from candling.recipe import Training
 from candling.train.anchors import THESIS_RATIOS, THESIS_SIDES, grid_anchors
 from candling.train.export import export
 from candling.train.method import Batch, Plan, build_method, check_method, learns_boxes
+from candling.train.proposals import anchor_boxes
 
 SHAPE = (1, 64, 96)
 SMALL = {
@@ -70,7 +71,7 @@ def batch(seed: int, boxes: torch.Tensor | None = None, count: int = 4) -> Batch
 def learned(_torchvision):
     """Trained until it finds most squares."""
     one = method()
-    for seed in range(110):
+    for seed in range(160):
         one.step(batch(seed))
     one._average.network.load_state_dict(one._network.state_dict())
     return one
@@ -107,16 +108,21 @@ def test_it_finds_what_it_learned(learned):
 
 
 def test_the_graph_answers_as_torchvision_does(learned):
-    """The same weights behind torchvision's own proposals, suppression and regions give the same sure boxes."""
+    """The same weights behind torchvision's own proposals, suppression and regions give the same sure boxes.
+
+    All 192 anchors are asked: where fewer are, the graph takes other ones than torchvision would.
+    """
     images, _ = squares(4, 1000)
-    network = learned._average.network.eval()
+    wide = method(proposals=192)
+    wide._average.network.load_state_dict(learned._average.network.state_dict())
+    network = wide._average.network.eval()
     network.first.training = network.second.training = False
     with torch.no_grad():
         maps = {"0": network.body(images)}
         asked = type("Asked", (), {"tensors": images, "image_sizes": [SHAPE[1:]] * 4})()
         proposals, _ = network.first(asked, maps)
         wanted, _ = network.second(maps, proposals, asked.image_sizes)
-        out = learned.graph()(images)
+        out = wide.graph()(images)
     compared = 0
     for number, one in enumerate(wanted):
         sure = out["confidences"][number] > 0.3
@@ -151,6 +157,27 @@ def test_more_objects_than_half_the_sample_are_no_reason_to_drop_an_image():
     losses = one.step(batch(0, boxes))
     assert all(np.isfinite(value) for value in losses.values())
     assert any(not torch.equal(old, new) for old, new in zip(before, one._network.parameters(), strict=True))
+
+
+@pytest.mark.usefixtures("_torchvision")
+def test_a_large_object_leaves_proposals_for_a_small_one():
+    """However many anchors round the large one are surer, the graph and what is learned from ask for the small one."""
+    one = method((1, 128, 128), anchor_sizes=[[30.0, 30.0], [8.0, 8.0]], stride=4, proposals=8)
+    down, across = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    logits = torch.full((1, 2, 32, 32), -5.0)
+    logits[0, 0] = 10.0 - 0.05 * ((down - 20.0) ** 2 + (across - 20.0) ** 2)  # 300 places are surer than the small one
+    logits[0, 1, 3, 4] = 1.0
+    graph = one.graph()
+    del graph.first
+    graph.first = lambda maps: ([logits], [torch.zeros((1, 8, 32, 32))])
+    boxes, alive = graph._proposed(torch.zeros(1))
+    small = torch.tensor([14.0, 10.0, 22.0, 18.0])
+    assert ((boxes[0] - small).abs().amax(dim=1)[alive[0] > 0] < 1e-3).any()
+    first = one._network.first
+    anchors = anchor_boxes(first.anchor_generator.sizes, stride=4, rows=32, columns=32)
+    flat = logits.permute(0, 2, 3, 1).reshape(-1, 1)
+    learned_from, _ = first.filter_proposals(anchors[None], flat, [(128, 128)], [len(anchors)])
+    assert ((learned_from[0] - small).abs().amax(dim=1) < 1e-3).any()
 
 
 @pytest.mark.usefixtures("_torchvision")
