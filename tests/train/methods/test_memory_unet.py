@@ -217,6 +217,27 @@ def test_trust_weighs_the_memory():
     assert both.max() > 5 * alone.max()
 
 
+@pytest.mark.parametrize(
+    ("said", "unit"), [((0.0, 0.0, 0.3), 0.24142), ((0.3, 0.3, 0.3), 0.9), ((0.0, 0.0, 0.0), 0.02)]
+)
+def test_a_network_that_marks_every_good_image_is_heard_less(monkeypatch, said, unit):
+    """Its unit is mean and spread of what it says of held-out good images, and twice what it says of a usual one."""
+    method = begun(Options(width=4))
+    method.finish([])
+    marking, asked = method._marking, iter(said)
+    _, seen = marking.said(pad_to_cells(images(1, seed=1)))
+    word = torch.zeros((1, 1, 32, 32))
+
+    def saying(padded):
+        word[:] = 0.0
+        word[0, 0, :8, :8] = next(asked)
+        return word, seen
+
+    monkeypatch.setattr(marking, "said", saying)
+    marking.measure(images(3, seed=1))
+    assert float(marking.units[0]) == pytest.approx(unit, abs=1e-4)
+
+
 @pytest.mark.parametrize("good", [1, 2, 5])
 def test_few_good_images_can_be_trained_on(good):
     """With one image to remember, which is left out in training, everything is finite."""
