@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from candling.errors import MissingExtraError
 from candling.train.blocks import fold
+from candling.train.first_stage import first_stage
 from candling.train.proposals import GridAnchors, anchor_boxes, asked_first, clip, decode, surest, take_regions
 
 if TYPE_CHECKING:
@@ -116,11 +117,9 @@ class Detector(nn.Module):
         from torchvision.models.detection.roi_heads import RoIHeads
         from torchvision.models.detection.rpn import RPNHead
 
-        from candling.train.first_stage import FirstStage
-
         self.body, self.classes, self.proposals, self.stride = body, classes, proposals, anchors.stride_px
         asked = {"training": BEFORE * proposals, "testing": BEFORE * proposals}
-        self.first = FirstStage(
+        self.first = first_stage()(
             GridAnchors(anchors.sizes, anchors.stride_px),
             RPNHead(channels, len(anchors.sizes)),
             fg_iou_thresh=0.7,
