@@ -53,14 +53,22 @@ def strip_speed(results: Results) -> str:
     """Milliseconds of a whole strip by recipe, and the operations on a patch."""
     if "strip_speed" not in results:
         return LATER
-    lines = [
-        "| recipe | patches | median, ms | 99th percentile, ms | largest, ms | of it the graph, ms | GFLOP a patch |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    titles = (
+        "recipe",
+        "patches",
+        "median, ms",
+        "99th percentile, ms",
+        "largest, ms",
+        "the graph, ms",
+        "heatmaps",
+        "GFLOP a patch",
+    )
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for recipe, run in results["strip_speed"]["figures"].items():
         times = [f"{run[name]:.0f}" for name in ("p50_ms", "p99_ms", "max_ms")]
         graph = f"{run['steps_p50_ms']['predict']:.0f}"
-        cells = [f"`{recipe}`", str(run["patches"]), *times, graph, f"{run['flops_per_patch'] / 1e9:.2f}"]
+        drawn = f"{run['heatmaps']:.1f}"
+        cells = [f"`{recipe}`", str(run["patches"]), *times, graph, drawn, f"{run['flops_per_patch'] / 1e9:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n\n" + foot(results["strip_speed"])
 
