@@ -40,8 +40,8 @@ RECIPES = {"drae": "vials", "memory_unet": "vials_together"}
 ENDLESS = 1_000_000
 """Epochs of a run that ends by its minutes."""
 
-TARGETS = {"strips": 0.01, "runs": 0.05}
-"""Share of good strips, and of good products by their runs, that limits may reject: 60 products support no less."""
+TARGETS = {"strips": 0.01, "runs": 0.03}
+"""Share of good strips, and of good products by their runs, that limits may reject: published were 0.0324 by runs."""
 
 FACTORS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.35, 1.5, 2.0)
 """The operating curve is drawn at these multiples of the limits."""
@@ -248,8 +248,9 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--minutes", type=float, default=60.0, help="training budget of each method")
     parser.add_argument("--seed", type=int, default=0, help="of training")
-    parser.add_argument("--train", type=int, default=300, help="good strips to learn from")
-    parser.add_argument("--calibration", type=int, default=60, help="good strips to choose limits by")
+    parser.add_argument("--line", type=int, default=2, help="seed of the drawn line: its strips, limits and kit")
+    parser.add_argument("--train", type=int, default=782, help="good strips to learn from, as many as published")
+    parser.add_argument("--calibration", type=int, default=120, help="good strips to choose limits by")
     parser.add_argument("--good", type=int, default=120)
     parser.add_argument("--defect", type=int, default=141)
     parser.add_argument("--runs", type=int, default=10)
@@ -258,7 +259,7 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
     line = {
-        "seed": 1,
+        "seed": chosen.line,
         "train_strips": chosen.train,
         "calibration_strips": chosen.calibration,
         "calibration_runs": chosen.runs,

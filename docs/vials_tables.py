@@ -36,7 +36,7 @@ def vials(results: Results) -> str:
             cells = [*_both(run["for_runs"]["strips"]), *_both(run["for_runs"])]
             lines.append(f"| {shown} | | runs | {' | '.join(cells)} |")
     lines.append(f"| *published, on real vials* | | | {' | '.join(PUBLISHED)} |")
-    return "\n".join(lines) + "\n\n" + _kit(found[-1]) + foot(results["vials"])
+    return "\n".join(lines) + "\n\n" + _kits(found) + foot(results["vials"])
 
 
 def vials_by_defect(results: Results) -> str:
@@ -105,11 +105,20 @@ def _both(figures: dict[str, Any]) -> list[str]:
     return [f"{value['value'] if isinstance(value, dict) else value:.4f}" for value in values]
 
 
-def _kit(run: dict[str, Any]) -> str:
-    line = run["line"]
+def _kits(found: Runs) -> str:
+    """Say what was learned from and qualified on; of each line that was drawn, by which methods."""
+    said: dict[str, list[str]] = {}
+    for run in found:
+        said.setdefault(_kit(run["line"]), []).append(SHOWN[run["method"]])
+    if len(said) == 1:
+        return "".join(said)
+    return "\n".join(f"{', '.join(methods)}: {kit}" for kit, methods in said.items())
+
+
+def _kit(line: dict[str, Any]) -> str:
     low, high = line["contrast"]
     contrast = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     return (
-        f"Kit: {line['kit_good']} good and {line['kit_defect']} defective strips, {line['runs']} runs each, "
+        f"Kit {line['seed']}: {line['kit_good']} good and {line['kit_defect']} defective strips, {line['runs']} runs each, "
         f"contrast {contrast}; {line['train_strips']} strips to learn from, {line['calibration_strips']} for limits.\n"
     )

@@ -57,18 +57,21 @@ def test_only_rejected_patches_get_a_heatmap(inspector, building):
 
 
 def test_strips_to_time_with_are_drawn(building):
-    """As the drawn line has them where the size is its own; else noise of the recipe's size, no frame twice."""
+    """As the drawn line has them where the size is its own; at the end noise of the recipe's size, no frame twice."""
     small = building.strip_recipe().strip
-    drawn = drawn_strips(small, count=2)
+    drawn = drawn_strips(small, count=1)
     assert [len(frames) for frames in drawn] == [3, 3]
     assert decode(drawn[0][0], where="frame").shape == (64, 64)
     assert len({data for frames in drawn for data in frames}) == 6
     line = small.model_copy(update={"height": 1024, "width": 1280, "frames": 1})
-    [[data]] = drawn_strips(line, count=1)
+    [data], [defective], [noise] = drawn_strips(line, count=2)
     assert (decode(data, where="frame") == draw_strip(0, 0, 0)).all()
-    [[data]] = drawn_strips(line, channels=3, count=1)
+    assert (decode(defective, where="frame") != draw_strip(1, 0, 0)).any()
+    assert (decode(noise, where="frame") != draw_strip(2, 0, 0)).mean() > 0.9
+    [data], [noise] = drawn_strips(line, channels=3, count=1)
     together = decode(data, where="frame")
     assert all((together[..., at] == draw_strip(0, 0, frame)).all() for at, frame in enumerate((0, 7, 15)))
+    assert decode(noise, where="frame").shape == (1024, 1280, 3)
     coloured = drawn_strips(small, channels=3, count=1)[0]
     assert [decode(data, where="frame").shape for data in coloured] == [(64, 64, 3)] * 3
 

@@ -18,7 +18,7 @@ from candling.errors import UsageError
 from candling.pixels.heatmap import encode_png, heatmap
 from candling.pixels.read import decode
 from candling.runtime.engine.flops import count_flops
-from candling.scenes.vials import GEOMETRY, INSPECTED, draw_frame, make_strip
+from candling.scenes.vials import DEFECTS, GEOMETRY, INSPECTED, draw_frame, make_strip
 from candling.types import Verdict
 from candling.workflow.benchmark import Spread
 from candling.workflow.maps import map_scale
@@ -158,20 +158,29 @@ def heatmaps_of_rejected(
 
 
 def drawn_strips(strip: Strip, *, channels: int = 1, count: int = 4, seed: int = 0) -> list[list[bytes]]:
-    """Draw strips to time with, every second one with a defect, as PNG files in memory.
+    """Draw strips to time with, as PNG files in memory: every second with a defect, and one of noise at the end.
 
-    A product of the drawn line's frame size is drawn as such, in three colours the inspected frames put together; of
-    another size, frames of noise are made, which take the same time in the graph and are all rejected.
+    A product of the drawn line's frame size is drawn as such, in three colours the inspected frames put together. Noise
+    is unlike any product: its strip asks for all heatmaps at once. Of another frame size all strips are noise.
     """
-    ours = (strip.height, strip.width) == (GEOMETRY.height, GEOMETRY.width)
-    strips = [make_strip(seed + at, defect="black_spot" if at % 2 else None) for at in range(count if ours else 0)]
-    if ours and channels == 3 and strip.frames == 1:
-        return [[encode_png(np.dstack([draw_frame(one, 0, frame) for frame in INSPECTED]))] for one in strips]
-    if ours and channels == 1 and strip.frames <= len(INSPECTED):
-        return [[encode_png(draw_frame(one, 0, frame)) for frame in INSPECTED[: strip.frames]] for one in strips]
+    shape = (strip.height, strip.width, *((3,) if channels == 3 else ()))
     rng = np.random.default_rng(seed)
-    shape = (count, strip.frames, strip.height, strip.width, *((3,) if channels == 3 else ()))
-    return [[encode_png(rng.integers(64, 192, shape[2:], np.uint8)) for _ in range(shape[1])] for _ in range(count)]
+
+    def noise() -> list[bytes]:
+        return [encode_png(rng.integers(0, 256, shape, np.uint8)) for _ in range(strip.frames)]
+
+    together = channels == 3 and strip.frames == 1
+    ours = shape[:2] == (GEOMETRY.height, GEOMETRY.width)
+    if not ours or not (together or (channels == 1 and strip.frames <= len(INSPECTED))):
+        return [noise() for _ in range(count + 1)]
+    drawn, kinds = [], list(DEFECTS)
+    for at in range(count):
+        one = make_strip(seed + at, defect=kinds[at % len(kinds)] if at % 2 else None)
+        if together:
+            drawn.append([encode_png(np.dstack([draw_frame(one, 0, frame) for frame in INSPECTED]))])
+        else:
+            drawn.append([encode_png(draw_frame(one, 0, frame)) for frame in INSPECTED[: strip.frames]])
+    return [*drawn, noise()]
 
 
 def _once(inspector: Inspector, files: Sequence[bytes], scale: MapScale) -> tuple[Inspection, dict[str, float], int]:
