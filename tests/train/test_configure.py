@@ -67,7 +67,7 @@ def test_fixtured_products_are_searched_near_their_place(seed):
 def test_the_memory_is_of_the_chosen_settings():
     """What is given back was made with the settings that are said, and the card says them with their figures."""
     told: list[tuple[int, int]] = []
-    good, held_out = capsules(10, seed=3), capsules(6, seed=4)
+    good, held_out = capsules(50, seed=3), capsules(6, seed=4)
     choice = chosen(good, held_out, MemoryOptions(), tell=lambda done, of: told.append((done, of)))
     assert choice.settings in candidates(MemoryOptions())
     assert choice.evidence.keys() == set(candidates(MemoryOptions()))
@@ -100,14 +100,31 @@ def test_only_what_is_undecided_is_compared(options, expected):
 def test_a_gaussian_of_its_own_choice_shows_examples(monkeypatch):
     """A chosen Gaussian names the nearest remembered cell, and measures by the spread of each place."""
     monkeypatch.setattr(configure, "CLEARLY", -2.0)  # whatever is tried last is taken
-    choice = chosen(capsules(12, seed=3), capsules(6, seed=4), MemoryOptions())
+    choice = chosen(capsules(50, seed=3), capsules(6, seed=4), MemoryOptions())
     assert choice.settings == Settings(8, 0, "gaussian")
     assert choice.facts()["memory search"] == "gaussian"
     seen = choice.memory(capsules(2, seed=5))
     assert seen.number is not None
     assert seen.number.min() >= 0
-    assert seen.number.max() < 12 * seen.number.shape[1] * seen.number.shape[2]
+    assert seen.number.max() < 50 * seen.number.shape[1] * seen.number.shape[2]
     assert float(choice.memory.sharpness.std()) > 0.0
+
+
+def test_a_few_images_make_no_gaussian(monkeypatch):
+    """A covariance of 18 numbers is not asked of 35 images."""
+    monkeypatch.setattr(configure, "CLEARLY", -2.0)  # whatever is tried last is taken
+    choice = chosen(capsules(35, seed=3), capsules(6, seed=4), MemoryOptions())
+    assert Settings(8, 0, "gaussian") not in choice.evidence
+    assert choice.settings == Settings(8, None)
+
+
+def test_few_held_out_images_are_spoiled_several_times():
+    """Three make as many spoiled ones as 24, and no two are alike."""
+    images = capsules(3, seed=5)
+    pairs = spoiled_pairs(images, seeded())
+    assert torch.equal(pairs.good, images)
+    assert 0.5 * MOST < len(pairs.spoiled) <= MOST
+    assert len({spoiled.numpy().tobytes() for spoiled in pairs.spoiled}) == len(pairs.spoiled)
 
 
 def test_without_held_out_images_the_first_setting_is_taken():

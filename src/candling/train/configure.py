@@ -50,6 +50,9 @@ VISIBLE_TIMES = 1.2
 BOTH = 0
 """The cell size of settings that take both."""
 
+ENOUGH = 2
+"""A Gaussian of a place is tried from so many times as many images as a descriptor has numbers."""
+
 CLEARLY = 0.1
 """A setting that knows less must be better by this."""
 
@@ -63,7 +66,8 @@ class Pairs:
 
     Attributes:
         good: float32 (N, C, H, W).
-        spoiled: float32 (M, C, H, W), M up to N: spoilings that nobody could see are left out.
+        spoiled: float32 (M, C, H, W), M up to 24: few images are spoiled several times, and spoilings that nobody could
+            see are left out.
         defect: bool (M, H, W), what is spoiled visibly.
     """
 
@@ -130,10 +134,11 @@ def _cell(settings: Settings) -> int | str:
 def spoiled_pairs(held_out: Tensor, generator: torch.Generator) -> Pairs:
     """Spoil held-out good images, some faintly; float32 (N, C, H, W) in [0, 1]."""
     images = held_out[:MOST]
-    spoiled, _ = spoil(images, generator, kinds=KINDS, probability=1.0, upright=True)
-    opacity = FAINT[0] + (FAINT[1] - FAINT[0]) * torch.rand((len(images), 1, 1, 1), generator=generator)
-    spoiled = torch.lerp(images, spoiled, opacity.to(images))
-    defect, _ = visible(images, spoiled, times=VISIBLE_TIMES)
+    often = images[torch.arange(MOST, device=images.device) % len(images)]
+    spoiled, _ = spoil(often, generator, kinds=KINDS, probability=1.0, upright=True)
+    opacity = FAINT[0] + (FAINT[1] - FAINT[0]) * torch.rand((MOST, 1, 1, 1), generator=generator)
+    spoiled = torch.lerp(often, spoiled, opacity.to(images))
+    defect, _ = visible(often, spoiled, times=VISIBLE_TIMES)
     seen = defect.flatten(1).any(dim=1)
     return Pairs(images, spoiled[seen], defect[seen, 0])
 
@@ -179,6 +184,12 @@ def candidates(options: MemoryOptions) -> list[Settings]:
     return [Settings(int(options.cell), radius) for radius in radii]
 
 
+def _enough(known: Known) -> bool:
+    """Say whether there are images enough for a covariance at each place."""
+    count, size = known.maps.shape[:2]
+    return count >= ENOUGH * size
+
+
 def _near(radius: int | str) -> int | None:
     return radius if isinstance(radius, int) else None
 
@@ -211,6 +222,7 @@ def choose_memory(
     if options.backbone is not None:  # it has a single cell size
         (cell,) = known
         tried = [Settings(cell, settings.radius) for settings in tried]
+    tried = [settings for settings in tried if settings.search != "gaussian" or _enough(known[settings.cell])]
     evidence: dict[Settings, Evidence] = {}
     pairs = spoiled_pairs(held_out, generator) if len(held_out) else None
     for done, settings in enumerate(tried):

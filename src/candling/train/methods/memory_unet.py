@@ -46,11 +46,14 @@ LEAST_MINUTES = 0.5
 STRANGEST = 20.0
 """Deviations count no further."""
 
-LEAST_SAID = (0.02, 0.5)
-"""The least units of the network's and the memory's word: from few held-out images they may come out too small."""
+HEARD_FROM = 0.04
+"""The network's unit where it says nothing of a typical good image: a weaker word is mixed with the memory's."""
 
-LOST = 2.0
+LOST = 3.0
 """So many times what the network says of a typical good image is added to its unit: it should say nothing of it."""
+
+LEAST_STRANGE = 0.5
+"""The memory's least unit: from few held-out images it may come out too small."""
 
 HEARD = 32
 """At most so many held-out images set them."""
@@ -182,10 +185,9 @@ class Marking(nn.Module):
             memory = _inside(seen.deviation.unsqueeze(1), height, width, self.sharing.memory.cell)
             scores.append(torch.cat((image_score(network), image_score(memory))))
         if scores:
-            every = torch.stack(scores)
-            units = every.mean(dim=0) + every.std(dim=0, correction=0)
-            units[0] += LOST * every[:, 0].median()
-            self.units.copy_(units.maximum(torch.tensor(LEAST_SAID, device=units.device)))
+            network, memory = torch.stack(scores).unbind(dim=1)
+            self.units[0] = HEARD_FROM + LOST * network.median()  # a single odd good image must not silence it
+            self.units[1] = (memory.mean() + memory.std(correction=0)).clamp(min=LEAST_STRANGE)
 
 
 def _inside(maps: Tensor, height: int, width: int, at: int) -> Tensor:
