@@ -9,8 +9,9 @@ and left out. No method sees a defect before its evaluation.
 
 Pixels, held-out share and limit goal are those of ``recipes/surface.toml`` for all. The autoencoder has the network and
 training of ``recipes/capsules.toml``, the variational one its default network on the training of ``recipes/drae.toml``,
-DRAE and GRD-Net those of their recipes. ``unet`` is ``memory_unet`` that neither sees nor trusts its memory; its graph
-still asks it, so its time in the engine is not that of a plain U-Net. ``memory`` has no budget: it ends by itself.
+DRAE and GRD-Net those of their recipes, all without a bound on epochs. ``unet`` is ``memory_unet`` that neither sees
+nor trusts its memory; its graph still asks it, so its time in the engine is not that of a plain U-Net. ``memory`` has
+no budget: it ends by itself.
 
 Sets without a test split get one: of the nanofibres the four good images train and no good one is left to test, so
 there are figures of pixels only; of the cells every third patient is for testing, and parasites of the others are not
@@ -65,7 +66,8 @@ def recipe_for(method: str, short_side: int | None = None) -> Recipe:
         "unet": {"name": "memory_unet", **ours, "evidence": False, "trust": 0.0},
     }
     scores = {"variational_autoencoder": ["mean_squared_error"], "unet": ["anomaly"], "memory": ["anomaly"]}
-    training = {"hold_out": surface.training.hold_out, "epochs": ENDLESS, "minutes": None}
+    training = {"hold_out": surface.training.hold_out, "minutes": None}
+    training["epochs"] = ENDLESS if method in RECIPES else surface.training.epochs
     if method == "variational_autoencoder":
         training["keep"] = "validation"  # its weights are no moving average
     return recipe.model_copy(

@@ -119,6 +119,7 @@ def _kit(line: dict[str, Any]) -> str:
     low, high = line["contrast"]
     contrast = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     return (
-        f"Kit {line['seed']}: {line['kit_good']} good and {line['kit_defect']} defective strips, {line['runs']} runs each, "
-        f"contrast {contrast}; {line['train_strips']} strips to learn from, {line['calibration_strips']} for limits.\n"
+        f"Kit {line['seed']}: {line['kit_good']} good and {line['kit_defect']} defective strips, {line['runs']} runs "
+        f"each, contrast {contrast}; {line['train_strips']} strips to learn from, "
+        f"{line['calibration_strips']} for limits.\n"
     )

@@ -217,9 +217,7 @@ def test_trust_weighs_the_memory():
     assert both.max() > 5 * alone.max()
 
 
-@pytest.mark.parametrize(
-    ("said", "unit"), [((0.0, 0.0, 0.3), 0.04), ((0.3, 0.3, 0.3), 0.94), ((0.0, 0.2, 0.3), 0.64)]
-)
+@pytest.mark.parametrize(("said", "unit"), [((0.0, 0.0, 0.3), 0.04), ((0.3, 0.3, 0.3), 0.94), ((0.0, 0.2, 0.3), 0.64)])
 def test_a_network_that_marks_every_good_image_is_heard_less(monkeypatch, said, unit):
     """Its unit grows with what it says of the usual held-out good image; a single odd one changes nothing."""
     method = begun(Options(width=4))
