@@ -161,7 +161,8 @@ def drawn_strips(strip: Strip, *, channels: int = 1, count: int = 4, seed: int =
     """Draw strips to time with, as PNG files in memory: every second with a defect, and one of noise at the end.
 
     A product of the drawn line's frame size is drawn as such, in three colours the inspected frames put together. Noise
-    is unlike any product: its strip asks for all heatmaps at once. Of another frame size all strips are noise.
+    is unlike any product: its patches are the likeliest to be rejected all at once, each with a heatmap. Of another
+    frame size all strips are noise.
     """
     shape = (strip.height, strip.width, *((3,) if channels == 3 else ()))
     rng = np.random.default_rng(seed)
