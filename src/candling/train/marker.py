@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["EVIDENCE_AT", "FINE_AT", "STRIDE", "Marker"]
+__all__ = ["BLOCK", "EVIDENCE_AT", "FINE_AT", "STRIDE", "Marker"]
 
 STRIDE = 32
 """Height and width are multiples of this."""

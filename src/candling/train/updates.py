@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lightning_fabric import Fabric
 
     from candling.recipe import Training
 
-__all__ = ["numbers", "set_up", "update"]
+__all__ = ["numbers", "set_up", "update", "update_all"]
 
 FUSED = {"cpu", "cuda"}
 """Kinds of device where torch has Adam as one kernel."""
@@ -50,12 +50,21 @@ def update(
 
     A gradient whose norm over all weights exceeds ``longest`` is shortened to it.
     """
-    optimizer.zero_grad(set_to_none=True)
+    return update_all(fabric, [(optimizer, longest)], losses)
+
+
+def update_all(
+    fabric: Fabric, optimizers: Sequence[tuple[torch.optim.Optimizer, float | None]], losses: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """Take one step of several optimisers down one gradient; each shortens its own weights' part of it."""
+    for optimizer, _ in optimizers:
+        optimizer.zero_grad(set_to_none=True)
     fabric.backward(losses["loss"])
-    if longest is not None:
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        nn.utils.clip_grad_norm_(weights, longest)
-    optimizer.step()
+    for optimizer, longest in optimizers:
+        if longest is not None:
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(weights, longest)
+        optimizer.step()
     return numbers(losses)
 
 

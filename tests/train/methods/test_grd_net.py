@@ -20,7 +20,7 @@ from candling.train.methods.grd_net import GrdNet, Options
 from candling.train.progress import Silent
 from candling.train.stopping import Stopped
 
-TINY = {"widths": [4, 4], "latent": 4, "marker_width": 4, "levels": 3}
+TINY = {"widths": [4, 4], "latent": 4, "marker_width": 4}
 SIZE = 32
 
 
@@ -64,7 +64,7 @@ def learnt():
     """A method that saw a few hundred spoiled images."""
     spoil = {"probability": 0.75, "kinds": ["perlin", "cutpaste", "spot"]}
     weights = {"adversarial": 0.0, "latent": 0.0}
-    quick = {"average": 0.9, "gamma": 0.0, "marks": 1, "faintest": 1.0, "places": False, "marker_width": 8}
+    quick = {"average": 0.9, "gamma": 0.0, "marks": 1, "faintest": 1.0, "marker_width": 8}
     return trained(120, rate=5e-3, **quick, spoil=spoil, weights=weights)[0]
 
 
@@ -110,10 +110,10 @@ def test_the_score_is_the_largest_mean_under_the_square(learnt):
 
 
 def test_the_loss_is_the_weighted_sum():
-    """L_gan with weights 1, 50, 1 plus focal and overlap loss."""
+    """L_gan with weights 1, 50, 1 plus five times the focal and the overlap loss."""
     _, parts = trained(1)
     total = 50 * (parts["huber"] + parts["dissimilarity"]) + parts["latent"] + parts["adversarial"]
-    assert parts["loss"] == pytest.approx(total + parts["focal"] + parts["dice"], rel=1e-5)
+    assert parts["loss"] == pytest.approx(total + 5 * parts["focal"] + parts["dice"], rel=1e-5)
 
 
 def test_the_published_choices_can_be_asked_for():
@@ -124,15 +124,15 @@ def test_the_published_choices_can_be_asked_for():
         "visible": 0.0,
         "alpha": 0.25,
         "weights": {"dice": 0.0},
-        "places": False,
         "stem": 1,
-        "marker_stem": 1,
+        "marker": "published",
         "average": 0.0,
     }
     method, losses = trained(2, **options)
     assert losses["focal"] > 0.0
-    weight = method.networks["network"].state_dict()["marker.logit.weight"]
-    assert torch.equal(method.graph().marker.logit.weight, weight)
+    weight = method.networks["marker"].state_dict()["network.logit.weight"]
+    assert torch.equal(method.graph().marker.network.logit.weight, weight)
+    assert method.graph().logits(images(2))[1].shape == (2, 1, SIZE, SIZE)
 
 
 def test_the_published_bottleneck_is_the_default():
@@ -142,7 +142,7 @@ def test_the_published_bottleneck_is_the_default():
 
 def test_it_exports_without_a_stem_and_in_colour():
     """The graph equals the network in every engine at full size as well."""
-    method = build_method("grd_net", {**TINY, "stem": 1, "marker_stem": 1}, plan((3, SIZE, SIZE)))
+    method = build_method("grd_net", {**TINY, "stem": 1, "marker": "published"}, plan((3, SIZE, SIZE)))
     values = images(3).expand(-1, 3, -1, -1).contiguous()
     method.step(batch(values))
     assert export(method.graph(), values, batches=(1, 3)).parity.images == 3

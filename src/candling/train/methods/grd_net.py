@@ -5,10 +5,11 @@ spoiled; a generator of residual blocks with a narrow bottleneck restores them, 
 its restoration learns where the spoiling was, within a region of interest when one is given. On the line the published
 score is the largest mean of that map under a square of 21 px (``defect_probability``).
 
-What differs from the publications by default, each an option: spoilings take their texture from the product's own good
-images, no external pictures, and may be faint; only what stands out of the texture is taught as defect; the U-Net
-knows where in the picture it is; weights are averaged; both networks work on blocks of pixels, sized for a processor. A
-second score, ``unusual``, asks how far the U-Net's answer at a place is above what it is there for good images.
+What differs from the publications by default, each an option: the U-Net is that of ``memory_unet``, which works on
+blocks of pixels, knows where in the picture it is, and is told at 1/4 and 1/8 of the size how far image and restoration
+are apart; it learns by an optimiser of its own. Spoilings take their texture from the product's own good images, no
+external pictures; only what stands out of the texture is taught as defect; weights are averaged. A second score,
+``unusual``, asks how far the U-Net's answer at a place is above what it is there for good images.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from candling.errors import RecipeError
-from candling.train.adversary import BETAS, Adversary
+from candling.train.adversary import BETAS, LONGEST, Adversary
 from candling.train.augment import AugmentOptions, augment
 from candling.train.averages import MovingAverage
 from candling.train.blocks import Widths, fold
+from candling.train.comparing import Comparing, Design
 from candling.train.interest import Interest, InterestOptions
 from candling.train.losses import ssim
 from candling.train.residual import Generator, Layout, Redraw
-from candling.train.spoil import SpoilOptions, spoil_often
-from candling.train.unet import UNet
-from candling.train.updates import numbers, set_up, update
+from candling.train.spoil import SpoilOptions, spoil_many
+from candling.train.updates import numbers, set_up, update_all
 from candling.train.usual import Usual
 from candling.train.visible import marking_losses, visible
 from candling.train.windows import box_taps, gaussian_taps, smooth_same, smooth_valid
@@ -68,7 +69,7 @@ class Weights(BaseModel):
     adversarial: float = Field(default=1.0, ge=0)
     contextual: float = Field(default=50.0, ge=0)
     latent: float = Field(default=1.0, ge=0)
-    focal: float = Field(default=1.0, ge=0)
+    focal: float = Field(default=5.0, ge=0)
     dice: float = Field(default=1.0, ge=0)
 
 
@@ -81,11 +82,10 @@ class Options(BaseModel):
         convolutions: in one block.
         stem: the generator's picture enters and leaves as blocks of so many pixels squared.
         latent: channels of the generator's bottleneck; 32 at 1/32 of the size as published.
-        marker_width: channels of the U-Net's first level; up to eight times as many below.
-        levels: sizes the U-Net works at, each half of the last.
-        marker_stem: the U-Net's pictures enter as blocks of so many pixels squared.
-        places: the U-Net is told row and column of each position.
-        marks: an image is spoiled up to this many times, the second and later ones half as likely.
+        marker: the U-Net; ``told`` works on blocks and is told where it is and how far image and restoration are apart,
+            ``published`` sees both, all at full size.
+        marker_width: channels of the U-Net: ``told`` at a quarter of the size, ``published`` at all of it.
+        marks: an image is spoiled once to this many times, all equally likely.
         faintest: a spoiled image is mixed with the good one; its share is uniform between this and 1.
         visible: a change counts as defect above so many times the texture around it; below it nothing is taught.
         gamma: exponent of the focal loss.
@@ -108,25 +108,23 @@ class Options(BaseModel):
     convolutions: Literal[2, 3] = 2
     stem: Literal[1, 2, 4, 8] = 4
     latent: int = Field(default=32, ge=1)
-    marker_width: int = Field(default=16, ge=4, le=256)
-    levels: int = Field(default=5, ge=2, le=6)
-    marker_stem: Literal[1, 2, 4] = 2
-    places: bool = True
-    marks: int = Field(default=3, ge=1, le=10)
-    faintest: float = Field(default=0.3, gt=0, le=1)
+    marker: Design = "told"
+    marker_width: int = Field(default=32, ge=4, le=256)
+    marks: int = Field(default=6, ge=1, le=20)
+    faintest: float = Field(default=1.0, gt=0, le=1)
     visible: float = Field(default=1.2, ge=0)
     gamma: float = Field(default=2.0, ge=0)
     alpha: float | None = Field(default=None, gt=0, lt=1)
     weights: Weights = Weights()
-    average: float = Field(default=0.99, ge=0, lt=1)
+    average: float = Field(default=0.998, ge=0, lt=1)
     window_px: int = Field(default=21, ge=1)
     top: float = Field(default=0.002, gt=0, le=1)
     roi: InterestOptions = InterestOptions()
     spoil: SpoilOptions = SpoilOptions(
-        probability=0.75,
+        probability=0.85,
         kinds=("perlin", "texture", "cutpaste", "scratch", "spot", "fill", "warp", "blur", "noise"),
     )
-    augment: AugmentOptions = AugmentOptions()
+    augment: AugmentOptions = AugmentOptions(shift_px=4, brightness=0.06)
 
 
 def build(options: Options, plan: Plan) -> GrdNet:
@@ -142,23 +140,23 @@ def build(options: Options, plan: Plan) -> GrdNet:
 class Network(nn.Module):
     """Generator and U-Net, which learn together: the U-Net's loss reaches the generator through what it redrew."""
 
-    def __init__(self, shape: tuple[int, int, int], options: Options) -> None:
+    generator: Generator
+    marker: Comparing
+
+    def __init__(self, generator: nn.Module, marker: nn.Module) -> None:
         super().__init__()
-        layout = _layout(options)
-        second = options.weights.latent > 0.0
-        self.generator = Generator(shape, layout, bottleneck="narrow", latent=options.latent, second=second)
-        self.marker = UNet(
-            (2 * shape[0], *shape[1:]),
-            width=options.marker_width,
-            levels=options.levels,
-            stem=options.marker_stem,
-            places=options.places,
-        )
+        self.generator, self.marker = generator, marker  # type: ignore[assignment]
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Give what the generator does for (N, C, H, W), and the U-Net's logits, float32 (N, 1, h, w)."""
         reconstruction, latent, again = self.generator(image)
-        return reconstruction, latent, again, self.marker(torch.cat((image, reconstruction.to(image)), dim=1))
+        return reconstruction, latent, again, self.marker(image, reconstruction)
+
+
+def _network(shape: tuple[int, int, int], options: Options) -> Network:
+    second = options.weights.latent > 0.0
+    generator = Generator(shape, _layout(options), bottleneck="narrow", latent=options.latent, second=second)
+    return Network(generator, Comparing(shape, options.marker, width=options.marker_width))
 
 
 def _layout(options: Options) -> Layout:
@@ -168,7 +166,7 @@ def _layout(options: Options) -> Layout:
 class Marking(nn.Module):
     """The graph: image (N, C, H, W) in [0, 1] to map, scores and reconstruction."""
 
-    def __init__(self, redraw: Redraw, marker: UNet, usual: Usual, options: Options) -> None:
+    def __init__(self, redraw: Redraw, marker: Comparing, usual: Usual, options: Options) -> None:
         super().__init__()
         self.redraw, self.marker, self.usual = redraw, marker, usual
         self.window_px, self.top = options.window_px, options.top
@@ -195,7 +193,7 @@ class Marking(nn.Module):
     def logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Give the reconstruction (N, C, H, W), and logits, float32 (N, 1, h, w)."""
         reconstruction, _ = self.redraw(image)
-        return reconstruction, self.marker(torch.cat((image, reconstruction), dim=1))
+        return reconstruction, self.marker(image, reconstruction)
 
     def averaged(self, logits: Tensor) -> Tensor:
         """Average logits under a Gaussian as wide as the square of the score, which has no corners: (N, h, w)."""
@@ -220,19 +218,23 @@ class GrdNet:
                 f"method.window_px: a square of {options.window_px} px does not fit into images of "
                 f"{plan.shape[1]} x {plan.shape[2]} px; lower it"
             )
-        self._network = Network(plan.shape, options)
-        network, optimizer = set_up(plan.fabric, self._network, plan.training, betas=BETAS)
-        self._exported = copy.deepcopy(self._network)
+        self._bare = _network(plan.shape, options)
+        generator, restoring = set_up(plan.fabric, self._bare.generator, plan.training, betas=BETAS)
+        marker, marking = set_up(plan.fabric, self._bare.marker, plan.training)
+        self._network = Network(generator, marker)
+        self._exported = copy.deepcopy(self._bare)
         self._averaged = MovingAverage(self._exported, most=options.average).to(plan.fabric.device)
-        size = (plan.shape[1] // options.marker_stem, plan.shape[2] // options.marker_stem)
+        stem = self._exported.marker.stem
+        size = (plan.shape[1] // stem, plan.shape[2] // stem)
         self._usual = Usual(size, smooth_px=USUAL_SMOOTH_PX).to(plan.fabric.device)
         self._interest = Interest(options.roi, plan.shape[1:])
         self.networks: dict[str, nn.Module] = {
-            "network": network,
+            "generator": generator,
+            "marker": marker,
             "averaged": self._averaged,
             "usual": self._usual,
         }
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"network": optimizer}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"generator": restoring, "marker": marking}
         self._adversary = Adversary(plan, _layout(options)) if options.weights.adversarial > 0.0 else None
         if self._adversary is not None:
             self.networks["discriminator"] = self._adversary.network
@@ -241,15 +243,16 @@ class GrdNet:
     def step(self, batch: Batch) -> Mapping[str, float]:
         """Restore and mark one batch of spoiled images; first the discriminator learns, then the network."""
         clean = augment(batch.images, batch.generator, self._options.augment)
-        parts, reconstruction = self._parts(self.networks["network"].train(), clean, batch)
+        parts, reconstruction = self._parts(self._network.train(), clean, batch)
         judged: dict[str, Tensor] = {}
         if self._adversary is not None:
             judged["discriminator"] = self._adversary.learn(clean, reconstruction)
             parts["adversarial"] = self._adversary.match(clean, reconstruction)
         losses = {"loss": self._total(parts), **parts, **judged}
-        # not shortened: the generator's gradient, weighed fifty times, would take the U-Net's down with it
-        named = update(self._fabric, self.optimizers["network"], losses)
-        self._averaged.follow(self._network)
+        # the generator's gradient is not shortened: weighed fifty times, it would be at every step
+        steps = [(self.optimizers["generator"], None), (self.optimizers["marker"], LONGEST)]
+        named = update_all(self._fabric, steps, losses)
+        self._averaged.follow(self._bare)
         return named
 
     @torch.no_grad()
@@ -302,7 +305,7 @@ class GrdNet:
         return total + weights.adversarial * parts["adversarial"] if "adversarial" in parts else total
 
     def _spoiled(self, clean: Tensor, generator: torch.Generator) -> Tensor:
-        spoiled = spoil_often(clean, generator, self._options.spoil, marks=self._options.marks)
+        spoiled = spoil_many(clean, generator, self._options.spoil, most=self._options.marks)
         if self._options.faintest < 1.0:
             draws = torch.rand((len(clean), 1, 1, 1), generator=generator, device=generator.device).to(clean)
             spoiled = torch.lerp(clean, spoiled, self._options.faintest + (1.0 - self._options.faintest) * draws)
