@@ -4,6 +4,7 @@
     python benchmarks/vials.py --work line_bench --methods drae --minutes 60
     python benchmarks/vials.py --work small --methods drae --minutes 8 --good 30 --defect 30 --runs 3
     python benchmarks/vials.py --work line_bench --methods autoencoder --minutes 8 --together
+    python benchmarks/vials.py --work line_bench --methods memory_unet --kit 3   # a kit that nobody has seen
 
 The line is drawn once into ``WORK/line``, and for ``memory_unet`` with the frames of a run as one picture, the same
 strips, into ``WORK/line_together``: training, limits and kit are three ranges of seeds that never meet, which
@@ -14,7 +15,8 @@ line, seed and minutes) is not done again.
 ``autoencoder`` is the network, loss, score and training of ``recipes/capsules.toml`` on the patches of
 ``recipes/vials.toml``, ``grd_net`` those of ``recipes/grd_net.toml`` with the spoilings of ``vials_together``; with
 ``--together`` every method sees the three frames as one picture. From the scores limits are chosen twice, for strips
-and for the rule of runs, by ``decide.levels`` as ``candling calibrate`` does; both figures stand side by side.
+and for the rule of runs, by ``decide.levels`` as ``candling calibrate`` does; both figures stand side by side. With
+``--kit`` the containers judged are those of a line of other seeds, by the limits that the first line's strips chose.
 """
 
 from __future__ import annotations
@@ -78,11 +80,11 @@ def recipe_for(method: str, *, together: bool = False) -> Recipe:
     )
 
 
-def drawn(work: Path, line: dict[str, Any], *, together: bool) -> Path:
+def drawn(work: Path, line: dict[str, Any], *, together: bool, name: str = "line") -> Path:
     """Draw the line, or find it drawn with the same numbers; together or not, the strips are the same."""
     from candling.scenes.vials import write_line
 
-    folder = work / ("line_together" if together else "line")
+    folder = work / (f"{name}_together" if together else name)
     told = folder.with_suffix(".json")
     if told.is_file() and json.loads(told.read_text(encoding="utf-8")) == json.loads(json.dumps(line)):
         return folder
@@ -114,10 +116,10 @@ def bundle_of(
     return bundle, card["training"]["seconds"] / 60
 
 
-def qualified(bundle: Path, line: Path, *, runs: int) -> dict[str, Any]:
-    """Qualify on the kit by limits for strips, and by limits for the rule of runs, from one look at every picture."""
-    goods, kit = (scores_of(bundle, line, split) for split in ("calibration", "kit"))
-    facts = {row["product"]: row for row in _rows(line / "samples.csv") if row["split"] == "kit"}
+def qualified(bundle: Path, line: Path, kit_of: Path, *, runs: int) -> dict[str, Any]:
+    """Qualify on a line's kit by limits for strips, and by limits for the rule of runs, from one look at every picture."""
+    goods, kit = scores_of(bundle, line, "calibration"), scores_of(bundle, kit_of, "kit")
+    facts = {row["product"]: row for row in _rows(kit_of / "samples.csv") if row["split"] == "kit"}
     agree = runs * 7 // 10 + (runs * 7 % 10 > 0)
     counted = {len(of) for of in by_product(goods).values()}
     figures = judged([[one] for one in goods], kit, facts, agree=agree, together=1)
@@ -132,7 +134,8 @@ def scores_of(bundle: Path, line: Path, split: str) -> list[Scores]:
     from candling.runtime.inspector import Inspector
     from candling.workflow.scoring import score_acquisitions
 
-    told = bundle.with_suffix(f".{split}.json")
+    name = split if line.name.startswith("line") else f"{line.name}.{split}"
+    told = bundle.with_suffix(f".{name}.json")
     if not told.is_file():
         inspector = Inspector.load(bundle)
         samples = [sample for sample in load_samples(line) if sample.split == split]
@@ -249,6 +252,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="training budget of each method")
     parser.add_argument("--seed", type=int, default=0, help="of training")
     parser.add_argument("--line", type=int, default=2, help="seed of the drawn line: its strips, limits and kit")
+    parser.add_argument("--kit", type=int, help="seed of another line whose kit is judged; None is the line's own")
     parser.add_argument("--train", type=int, default=782, help="good strips to learn from, as many as published")
     parser.add_argument("--calibration", type=int, default=120, help="good strips to choose limits by")
     parser.add_argument("--good", type=int, default=120)
@@ -278,12 +282,18 @@ def main() -> None:
             "frames": recipe.frames,
             "text": digest(recipe),
         }
+        if chosen.kit is not None:
+            run["kit"] = chosen.kit
         if done_before("vials", run):
             print("done before:", run, flush=True)
             continue
         folder = drawn(chosen.work, line, together=recipe.frames == 1)
         bundle, minutes = bundle_of(method, recipe, folder, chosen.work, seed=chosen.seed, minutes=chosen.minutes)
-        figures = qualified(bundle, folder, runs=chosen.runs)
+        kit_of = folder
+        if chosen.kit is not None:
+            other = {**line, "seed": chosen.kit, "train_strips": 1, "calibration_strips": 1}
+            kit_of = drawn(chosen.work, other, together=recipe.frames == 1, name=f"kit{chosen.kit}")
+        figures = qualified(bundle, folder, kit_of, runs=chosen.runs)
         keep("vials", {**run, "minutes": minutes, **figures})
         print(json.dumps({"method": method, "minutes": minutes, **figures}, indent=1), flush=True)
 

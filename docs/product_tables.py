@@ -72,9 +72,20 @@ def _vials(results: Results) -> str | None:
     runs = [run for run in _runs(results, "vials") if run["method"] == "memory_unet"]
     if not runs:
         return None
-    accepted, rejected = (runs[-1]["for_runs"][key]["value"] for key in ("good_accepted", "defects_rejected"))
-    said = f"{100 * accepted:.1f} % of the good accepted, {100 * rejected:.1f} % of the defects rejected"
+    last = runs[-1]
+    kits = [run["for_runs"] for run in runs if all(run[name] == last[name] for name in ("text", "line", "seed", "minutes"))]
+    accepted, rejected = (
+        _percent([kit[key]["value"] for kit in kits]) for key in ("good_accepted", "defects_rejected")
+    )
+    said = f"{accepted} of the good accepted, {rejected} of the defects rejected"
+    if len(kits) > 1:
+        said += f"; {len(kits)} kits"
     return f"drawn strips: by 7 of 10 runs {said}"
+
+
+def _percent(values: list[float]) -> str:
+    low, high = (f"{100 * value:.1f}" for value in (min(values), max(values)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def _runs(results: Results, name: str) -> list[Results]:

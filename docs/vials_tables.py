@@ -28,8 +28,9 @@ def vials(results: Results) -> str:
         return LATER
     columns = ("good accepted, a run", "defects rejected, a run", "good accepted by runs", "defects rejected by runs")
     lines = [f"| method | minutes | limits for | {' | '.join(columns)} |", "|---|---|---|---|---|---|---|"]
-    for run in found:
-        shown, minutes = f"{SHOWN[run['method']]}, {_patches(run)}", f"{run['minutes']:.0f}"
+    for run in [one for own in found for one in (own, *_elsewhere(results, own))]:
+        kit = f", on kit {run['kit']}" if "kit" in run else ""
+        shown, minutes = f"{SHOWN[run['method']]}, {_patches(run)}{kit}", f"{run['minutes']:.0f}"
         cells = [*_both(run["strips"]), *_both(run)]
         lines.append(f"| {shown} | {minutes} | strips | {' | '.join(cells)} |")
         if run.get("for_runs"):
@@ -95,9 +96,17 @@ def _newest(results: Results) -> Runs:
     """Give one run a method, the last of the longest training."""
     if "vials" not in results:
         return []
-    groups = newest(results["vials"]["figures"]["runs"], ("method",))
+    runs = [run for run in results["vials"]["figures"]["runs"] if "kit" not in run]
+    groups = newest(runs, ("method",))
     chosen = {key[0]: max(of, key=lambda run: run["minutes_budget"]) for key, of in groups.items()}
     return [chosen[name] for name in SHOWN if name in chosen]
+
+
+def _elsewhere(results: Results, own: dict[str, Any]) -> Runs:
+    """Give the same training's runs on kits of other seeds."""
+    same = ("method", "seed", "minutes_budget", "line", "text")
+    runs = results["vials"]["figures"]["runs"]
+    return [run for run in runs if "kit" in run and all(run[name] == own[name] for name in same)]
 
 
 def _both(figures: dict[str, Any]) -> list[str]:
