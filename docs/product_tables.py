@@ -72,8 +72,8 @@ def _vials(results: Results) -> str | None:
     runs = [run for run in _runs(results, "vials") if run["method"] == "memory_unet"]
     if not runs:
         return None
-    last = runs[-1]
-    kits = [run["for_runs"] for run in runs if all(run[name] == last[name] for name in ("text", "line", "seed", "minutes"))]
+    same = ("text", "line", "seed", "minutes")
+    kits = [run["for_runs"] for run in runs if all(run[name] == runs[-1][name] for name in same)]
     accepted, rejected = (
         _percent([kit[key]["value"] for kit in kits]) for key in ("good_accepted", "defects_rejected")
     )
