@@ -206,6 +206,32 @@ def test_the_nearest_cells_are_there_but_not_compared(images):
     np.testing.assert_array_equal(outputs.nearest, np.arange(-1, 11).reshape(1, 3, 4).repeat(2, axis=0))
 
 
+class Fine(Network):
+    """The same, naming 20 x 20 remembered cells."""
+
+    def forward(self, image):
+        return {**super().forward(image), "nearest": torch.zeros_like(image[:, 0, :20, :20]).long()}
+
+
+@pytest.mark.parametrize(("cells", "times", "refused"), [(1, 10, False), (0, 10, True), (1, 30, True), (40, 10, True)])
+def test_what_follows_from_a_tie_may_differ_further(images, monkeypatch, cells, times, refused):
+    """Where another cell was as near, and only there, a score may be further off; not where many cells are others."""
+    run = module._run_graph
+
+    def off(*args, **kwargs):
+        given = {name: values.copy() for name, values in run(*args, **kwargs).items()}
+        given["nearest"].reshape(len(given["nearest"]), -1)[0, :cells] = 1
+        given["error"][0] += times * module.SCORE_TOLERANCE * given["error"][:-1].max()
+        return given
+
+    monkeypatch.setattr(module, "_run_graph", off)
+    if refused:
+        with pytest.raises(TrainingError, match="'error' differs by"):
+            export(Fine(), images, remembered=2)
+    else:
+        assert export(Fine(), images, remembered=2).parity.images == 9
+
+
 def test_another_choice_among_equals_is_no_other_graph(images, monkeypatch):
     """Of two cells as near either may win: a graph that names others passes, as long as they are remembered."""
     other = export(Remembering(0), images).graph

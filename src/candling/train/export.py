@@ -46,6 +46,12 @@ SCORE_TOLERANCE: Final = 1e-4
 MAP_TOLERANCE: Final = 1e-3
 """A pixel of a map or a reconstruction may differ by this share of the largest one."""
 
+TIED: Final = 20.0
+"""Times a tolerance where rounding chose among remembered cells as near: a network that sees the choice says else."""
+
+MOST_TIED: Final = 0.01
+"""Share of an image's cells up to which that is rounding."""
+
 ROUNDING: Final = 2.0**-23
 """What float32 may round at 1.0, where the pixels are: no smaller difference counts, however small the score."""
 
@@ -189,6 +195,7 @@ def _compare(
     """
     if BOXES[0] in expected:
         yield from same_boxes(expected, given, where=where)
+    tied = _tied(expected, given)
     for name, values in expected.items():
         if name not in given:
             raise TrainingError(f"the exported graph has no output {name!r} ({where}); the method breaks the contract")
@@ -196,15 +203,25 @@ def _compare(
             continue
         if name == NEAREST:  # of two cells as near either may win: there is nothing to measure
             continue
-        difference = float(np.abs(values.astype(np.float64) - given[name]).max())
+        apart = np.abs(values.astype(np.float64) - given[name]).reshape(len(values), -1).max(axis=1)
+        difference = float(apart.max())
         share = SCORE_TOLERANCE if values.ndim == 1 else MAP_TOLERANCE
         allowed = max(share * float(np.abs(values).max()), ROUNDING)
-        if not difference <= allowed:
+        if not (apart <= np.where(tied, TIED * allowed, allowed)).all():
             raise TrainingError(
                 f"the exported graph is not the network: {name!r} differs by {difference:.3g} ({where}), "
                 f"allowed is {allowed:.3g}; report this with the recipe"
             )
         yield name, difference
+
+
+def _tied(expected: Mapping[str, NDArray], given: Mapping[str, NDArray]) -> NDArray[np.bool_]:
+    """Say of which images a few cells have another nearest one, which may be as near: (N,)."""
+    wanted, cells = expected.get(NEAREST), given.get(NEAREST)
+    if wanted is None or cells is None or wanted.shape != cells.shape:
+        return np.zeros(1, dtype=np.bool_)
+    others = (wanted != cells).reshape(len(wanted), -1).mean(axis=1)
+    return (others > 0.0) & (others <= MOST_TIED)
 
 
 def _check_nearest(
