@@ -117,7 +117,7 @@ def bundle_of(
 
 
 def qualified(bundle: Path, line: Path, kit_of: Path, *, runs: int) -> dict[str, Any]:
-    """Qualify on another line's kit by limits for strips, and for the rule of runs, from one look at every picture."""
+    """Qualify on the kit of ``kit_of`` by limits for strips and for the rule of runs, each picture seen once."""
     goods, kit = scores_of(bundle, line, "calibration"), scores_of(bundle, kit_of, "kit")
     facts = {row["product"]: row for row in _rows(kit_of / "samples.csv") if row["split"] == "kit"}
     agree = runs * 7 // 10 + (runs * 7 % 10 > 0)
