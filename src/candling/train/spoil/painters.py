@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from candling.train.spoil.perlin import perlin_mask
+from candling.train.windows import smooth_same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,9 @@ __all__ = ["PAINTERS", "Painted"]
 
 LEAST_TURN = 0.35
 """What is pasted from elsewhere is turned by at least this, in radians: 20 degrees."""
+
+_BLUR = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0, 4.0, 3.0, 2.0, 1.0]) / 35.0
+"""Windows of 7 and 5 px, one after the other."""
 
 Painted = tuple[Tensor, Tensor, Tensor]
 """Opacity float (n, 1, H, W) in [0, 1], paint float (n, 1 or C, H, W), region bool (n, 1, H, W)."""
@@ -187,9 +191,7 @@ def _dragged(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 def _blur(images: Tensor, which: Tensor, draw: Draw) -> Painted:
     opacity = _ellipse(draw, len(which), _size(images), least=0.04, most=0.25)
-    paint = images[which]
-    for side in (7, 5):
-        paint = F.avg_pool2d(paint, side, stride=1, padding=side // 2, count_include_pad=False)
+    paint = smooth_same(images[which].flatten(0, 1), _BLUR).view(-1, *images.shape[1:])
     return opacity, paint, opacity > 0.5
 
 
