@@ -76,14 +76,14 @@ def surface(results: Results) -> str:
         "| images | trained | starts | image AUROC | pixel AP | AUPRO | minutes | aim | DRAEM; PatchCore |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    words = {"memory_unet": "`surface`", "memory": "`surface --minutes 0.2`: memory alone"}
+    words = {"memory_unet": "`surface --minutes {:g}`", "memory": "`surface --minutes 0.2`: memory alone"}
     for name, shown in NAMES.items():
         for key in sorted((key for key in groups if key[0] == name and key[1] in words), key=_by_method):
             of, aim = groups[key], AIMS.get(name)
             goal = "" if aim is None or key[1] == "memory" else "; ".join(f"{value:.2f}" for value in aim)
             cells = [*(spread(of, figure) for figure in FIGURES), _plain(of, "minutes", 1), goal]
             others = [f"{rows[name][0]:.3f}" for rows in PUBLISHED.values() if name in rows]
-            lines.append(f"| {shown} | {words[key[1]]} | {len(of)} | {' | '.join(cells)} | {'; '.join(others)} |")
+            lines.append(f"| {shown} | {words[key[1]].format(key[2])} | {len(of)} | {' | '.join(cells)} | {'; '.join(others)} |")
     return "\n".join(lines) + "\n\n" + foot(results["detector"])
 
 

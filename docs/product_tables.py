@@ -19,7 +19,7 @@ def products(results: Results) -> str:
     for (product, recipe, pages), reached in ROWS.items():
         links = ", ".join(f"[docs/{page}.md](docs/{page}.md)" for page in pages)
         lines.append(f"| {product} | {recipe} | {reached(results) or LATER} | {links} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def _cells(results: Results) -> str | None:
