@@ -1,6 +1,7 @@
 """A strip of sixty patches within its slot: ``candling bench --strip`` on bundles of both vial recipes.
 
     python benchmarks/strip_speed.py [--minutes 0.5] [--seconds 20]
+    python benchmarks/strip_speed.py --bundles vials_together=vials.bundle  # one that learned enough to reject
 
 Each recipe is trained for a moment on a few drawn strips: time does not depend on weights, only the number of heatmaps
 does, and every second strip that is timed holds a defect. The gate's own exit status is recorded as ``fits``.
@@ -23,8 +24,8 @@ RECIPES = ("vials", "vials_together")
 KEPT = ("p50_ms", "p95_ms", "p99_ms", "mean_ms", "max_ms", "patches", "strips", "slot_ms", "flops_per_patch", "fits")
 
 
-def timed(recipe: str, work: Path, *, minutes: float, seconds: float) -> dict[str, Any]:
-    """Train a recipe on a few drawn strips, and time strips with its bundle."""
+def trained(recipe: str, work: Path, *, minutes: float) -> Path:
+    """Train a recipe on a few drawn strips."""
     from candling.recipe import load_recipe
     from candling.scenes.vials import INSPECTED, write_line
 
@@ -45,6 +46,11 @@ def timed(recipe: str, work: Path, *, minutes: float, seconds: float) -> dict[st
         workers=2,
     )
     candling("train", recipe, "--data", str(line), "--out", str(bundle), "--minutes", str(minutes))
+    return bundle
+
+
+def timed(bundle: Path, *, seconds: float) -> dict[str, Any]:
+    """Time strips with a bundle."""
     code = "from candling.cli import main; main()"
     words = ["bench", str(bundle), "--strip", "--slot-ms", "500", "--seconds", str(seconds), "--json"]
     done = subprocess.run([sys.executable, "-c", code, *words], check=False, capture_output=True, text=True)
@@ -61,10 +67,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=0.5, help="training of each recipe")
     parser.add_argument("--seconds", type=float, default=20.0, help="timing of each")
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--bundles", nargs="+", default=[], metavar="RECIPE=BUNDLE", help="instead of training")
     chosen = parser.parse_args()
+    given = {recipe: Path(bundle) for recipe, bundle in (each.split("=", 1) for each in chosen.bundles)}
     with tempfile.TemporaryDirectory() as work:
         figures = {
-            recipe: timed(recipe, Path(work), minutes=chosen.minutes, seconds=chosen.seconds)
+            recipe: timed(
+                given.get(recipe) or trained(recipe, Path(work), minutes=chosen.minutes), seconds=chosen.seconds
+            )
             for recipe in chosen.recipes
         }
     record("strip_speed", figures)

@@ -83,7 +83,8 @@ def surface(results: Results) -> str:
             goal = "" if aim is None or key[1] == "memory" else "; ".join(f"{value:.2f}" for value in aim)
             cells = [*(spread(of, figure) for figure in FIGURES), _plain(of, "minutes", 1), goal]
             others = [f"{rows[name][0]:.3f}" for rows in PUBLISHED.values() if name in rows]
-            lines.append(f"| {shown} | {words[key[1]].format(key[2])} | {len(of)} | {' | '.join(cells)} | {'; '.join(others)} |")
+            trained = words[key[1]].format(key[2])
+            lines.append(f"| {shown} | {trained} | {len(of)} | {' | '.join(cells)} | {'; '.join(others)} |")
     return "\n".join(lines) + "\n\n" + foot(results["detector"])
 
 
