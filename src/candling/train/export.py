@@ -7,6 +7,7 @@ output against the network's own.
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import io
 import logging
@@ -54,7 +55,7 @@ MOST_MOVED: Final = 100.0
 """Tolerances up to which that is so: a network that moves further is none for the line."""
 
 ROUNDED: Final = 8
-"""So many times each image is rounded otherwise to find out how far that moves the network."""
+"""So many times images and weights are rounded otherwise to find out how far that moves the network."""
 
 ROUNDING: Final = 2.0**-23
 """What float32 may round at 1.0, where the pixels are: no smaller difference counts, however small the score."""
@@ -170,9 +171,10 @@ def _run_network(network: nn.Module, images: Tensor) -> dict[str, NDArray]:
 
 @dataclass(frozen=True)
 class _Unsteady:
-    """How far rounding moves a network.
+    """How far rounding moves a network: images and weights are rounded otherwise, as an engine that folds layers does.
 
-    Of two remembered cells as near either may win, and what a network makes of it differs.
+    Of two remembered cells as near either may win, and what a network makes of it differs. And what is measured in tiny
+    spreads moves with the last bit of what it is measured from.
     """
 
     network: nn.Module
@@ -185,12 +187,19 @@ class _Unsteady:
         names = [name for name in self.expected if name not in (*BOXES, NEAREST)]
         moved = {name: np.zeros(len(self.images)) for name in names}
         generator = torch.Generator().manual_seed(0)
+        network, exact = copy.deepcopy(self.network), self.network.state_dict()
         for _ in range(ROUNDED):
-            noise = torch.rand(self.images.shape, generator=generator).mul_(2.0).sub_(1.0).mul_(2.0 * ROUNDING)
-            given = _run_network(self.network, (self.images + noise).clamp_(0.0, 1.0))
+            for name, value in network.state_dict().items():
+                if value.is_floating_point():
+                    value.copy_(exact[name] * (1.0 + _noise(value, generator)))
+            given = _run_network(network, (self.images + 2.0 * _noise(self.images, generator)).clamp_(0.0, 1.0))
             for name in names:
                 moved[name] = np.maximum(moved[name], _apart(self.expected[name], given[name]))
         return moved
+
+
+def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.rand(like.shape, generator=generator).mul_(2.0).sub_(1.0).mul_(ROUNDING)
 
 
 def _apart(values: NDArray, others: NDArray) -> NDArray[np.float64]:
