@@ -69,14 +69,18 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
     parser.add_argument("--bundles", nargs="+", default=[], metavar="RECIPE=BUNDLE", help="instead of training")
     chosen = parser.parse_args()
-    given = {recipe: Path(bundle) for recipe, bundle in (each.split("=", 1) for each in chosen.bundles)}
+    given = dict(each.partition("=")[::2] for each in chosen.bundles)
+    for recipe, bundle in given.items():
+        if recipe not in chosen.recipes or not Path(bundle).is_dir():
+            parser.error(f"--bundles {recipe}={bundle}: give one of the recipes that are timed, and its bundle")
     with tempfile.TemporaryDirectory() as work:
-        figures = {
-            recipe: timed(
-                given.get(recipe) or trained(recipe, Path(work), minutes=chosen.minutes), seconds=chosen.seconds
-            )
-            for recipe in chosen.recipes
-        }
+        figures = {}
+        for recipe in chosen.recipes:
+            if recipe in given:
+                bundle, learned = Path(given[recipe]), {"bundle": Path(given[recipe]).name}
+            else:
+                bundle, learned = trained(recipe, Path(work), minutes=chosen.minutes), {"minutes": chosen.minutes}
+            figures[recipe] = timed(bundle, seconds=chosen.seconds) | learned
     record("strip_speed", figures)
 
 

@@ -246,6 +246,31 @@ def test_a_graph_may_differ_where_rounding_moves_the_network(images, monkeypatch
             export(network, images)
 
 
+def test_rounding_is_looked_for_in_the_weights_as_well(images, monkeypatch):
+    """An engine that folds layers rounds weights: a score that rests on their last bits may differ as far."""
+
+    class Folded(Network):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("weight", torch.tensor(0.5))
+
+        def forward(self, image):
+            said = super().forward(image)
+            low = (self.weight < 0.5).to(image.dtype)
+            return {**said, "error": said["error"] * (1.0 + 10.0 * module.SCORE_TOLERANCE * low)}
+
+    run = module._run_graph
+
+    def off(*args, **kwargs):
+        given = run(*args, **kwargs)
+        return {**given, "error": given["error"] * (1.0 + 9.0 * module.SCORE_TOLERANCE)}
+
+    monkeypatch.setattr(module, "_run_graph", off)
+    assert export(Folded(), images).parity.images == 9
+    with pytest.raises(TrainingError, match="'error' differs by"):
+        export(Network(), images)
+
+
 def test_another_choice_among_equals_is_no_other_graph(images, monkeypatch):
     """Of two cells as near either may win: a graph that names others passes, as long as they are remembered."""
     other = export(Remembering(0), images).graph
