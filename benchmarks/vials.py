@@ -4,6 +4,7 @@
     python benchmarks/vials.py --work line_bench --methods drae --minutes 60
     python benchmarks/vials.py --work small --methods drae --minutes 8 --good 30 --defect 30 --runs 3
     python benchmarks/vials.py --work line_bench --methods autoencoder --minutes 8 --together
+    python benchmarks/vials.py --work line_bench --methods drae --minutes 60 --score window_dissimilarity
     python benchmarks/vials.py --work line_bench --methods memory_unet --kit 3   # a kit that nobody has seen
 
 The line is drawn once into ``WORK/line``, and for ``memory_unet`` with the frames of a run as one picture, the same
@@ -12,6 +13,7 @@ strips, into ``WORK/line_together``: training, limits and kit are three ranges o
 was interrupted); its graph looks at every run of calibration and kit once. What is done already (same recipe text,
 line, seed and minutes) is not done again.
 
+``drae_wide`` is DRAE with networks twice as wide, to see what quality the width that fits the slot costs.
 ``autoencoder`` is the network, loss, score and training of ``recipes/capsules.toml`` on the patches of
 ``recipes/vials.toml``, ``grd_net`` those of ``recipes/grd_net.toml`` with the spoilings of ``vials_together``; with
 ``--together`` every method sees the three frames as one picture. From the scores limits are chosen twice, for strips
@@ -37,8 +39,11 @@ from record import done_before, keep
 if TYPE_CHECKING:
     from candling.recipe import Recipe
 
-METHODS = ("drae", "memory_unet", "grd_net", "autoencoder")
-RECIPES = {"drae": "vials", "memory_unet": "vials_together"}
+METHODS = ("drae", "drae_wide", "memory_unet", "grd_net", "autoencoder")
+RECIPES = {"drae": "vials", "drae_wide": "vials", "memory_unet": "vials_together"}
+WIDE = [32, 64, 128]
+"""Channels of ``drae_wide``, twice those of the profile ``line``."""
+
 ENDLESS = 1_000_000
 """Epochs of a run that ends by its minutes."""
 
@@ -65,6 +70,8 @@ def recipe_for(method: str, *, together: bool = False) -> Recipe:
         return load_recipe("vials_together")
     if method in RECIPES:
         own = load_recipe(RECIPES[method])
+        if method == "drae_wide":
+            own = own.model_copy(update={"method": own.method.model_copy(update={"widths": WIDE})})
         return vials.model_copy(update={"method": own.method, "training": own.training, "limits": own.limits})
     other = load_recipe("grd_net" if method == "grd_net" else "capsules")
     training = {"hold_out": vials.training.hold_out, "epochs": ENDLESS, "minutes": None, "batch_size": 16}
@@ -116,9 +123,12 @@ def bundle_of(
     return bundle, card["training"]["seconds"] / 60
 
 
-def qualified(bundle: Path, line: Path, kit_of: Path, *, runs: int) -> dict[str, Any]:
+def qualified(bundle: Path, line: Path, kit_of: Path, *, runs: int, score: str | None) -> dict[str, Any]:
     """Qualify on the kit of ``kit_of`` by limits for strips and for the rule of runs, each picture seen once."""
-    goods, kit = scores_of(bundle, line, "calibration"), scores_of(bundle, kit_of, "kit")
+    from candling.recipe import load_recipe
+
+    score = score or load_recipe(bundle / "recipe.toml").limits.scores[0]
+    goods, kit = scores_of(bundle, line, "calibration", score), scores_of(bundle, kit_of, "kit", score)
     facts = {row["product"]: row for row in _rows(kit_of / "samples.csv") if row["split"] == "kit"}
     agree = runs * 7 // 10 + (runs * 7 % 10 > 0)
     counted = {len(of) for of in by_product(goods).values()}
@@ -128,27 +138,28 @@ def qualified(bundle: Path, line: Path, kit_of: Path, *, runs: int) -> dict[str,
     return {"for_runs": None, **figures}
 
 
-def scores_of(bundle: Path, line: Path, split: str) -> list[Scores]:
-    """Score every run of a split with a bundle, or read what was scored before: by product and run, in order."""
+def scores_of(bundle: Path, line: Path, split: str, score: str) -> list[Scores]:
+    """Give one score of every run of a split by a bundle, or read what was scored before: by product and run."""
     from candling.data.samples import group_acquisitions, load_samples
     from candling.runtime.inspector import Inspector
     from candling.workflow.scoring import score_acquisitions
 
-    name = split if line.name.startswith("line") else f"{line.name}.{split}"
-    told = bundle.with_suffix(f".{name}.json")
+    part = split if line.name.startswith("line") else f"{line.name}.{split}"
+    told = bundle.with_suffix(f".{part}.json")
     if not told.is_file():
         inspector = Inspector.load(bundle)
         samples = [sample for sample in load_samples(line) if sample.split == split]
         acquisitions = group_acquisitions(samples, inspector.recipe.frames)
         scored = score_acquisitions(inspector, acquisitions)
-        [score] = inspector.recipe.limits.scores
-        found = [
-            {"product": one.product, "scores": {region: each.scores[region, score] for region, _ in each.scores}}
-            for one, each in zip(acquisitions, scored, strict=True)
-        ]
+        found = []
+        for one, each in zip(acquisitions, scored, strict=True):
+            named: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+            for (region, name), values in each.scores.items():
+                named[name][region] = values
+            found.append({"product": one.product, "scores": named})
         told.write_text(json.dumps(found), encoding="utf-8")
     read: list[Scores] = json.loads(told.read_text(encoding="utf-8"))
-    return read
+    return [{"product": run["product"], "scores": run["scores"][score]} for run in read]
 
 
 def judged(
@@ -260,6 +271,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--contrast", nargs=2, type=float, default=[1.0, 1.0])
     parser.add_argument("--together", action="store_true", help="every method sees three frames as one picture")
+    parser.add_argument("--score", help="of the graph, to judge by instead of the recipe's")
     chosen = parser.parse_args()
     chosen.work.mkdir(parents=True, exist_ok=True)
     line = {
@@ -281,6 +293,7 @@ def main() -> None:
             "line": line,
             "frames": recipe.frames,
             "text": digest(recipe),
+            "score": chosen.score,
         }
         if chosen.kit is not None:
             run["kit"] = chosen.kit
@@ -293,7 +306,7 @@ def main() -> None:
         if chosen.kit is not None:
             other = {**line, "seed": chosen.kit, "train_strips": 1, "calibration_strips": 1}
             kit_of = drawn(chosen.work, other, together=recipe.frames == 1, name=f"kit{chosen.kit}")
-        figures = qualified(bundle, folder, kit_of, runs=chosen.runs)
+        figures = qualified(bundle, folder, kit_of, runs=chosen.runs, score=chosen.score)
         keep("vials", {**run, "minutes": minutes, **figures})
         print(json.dumps({"method": method, "minutes": minutes, **figures}, indent=1), flush=True)
 

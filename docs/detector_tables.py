@@ -68,7 +68,10 @@ def detector(results: Results) -> str:
 
 
 def surface(results: Results) -> str:
-    """Give the memory, alone and with its network, beside aim and published figures; image AUROC first."""
+    """Give the memory, alone and with its network, beside aim and published figures; image AUROC first.
+
+    Of trainings longer than two minutes a product shows those of most starts.
+    """
     if "detector" not in results:
         return LATER
     groups = newest(results["detector"]["figures"]["runs"], ("set", "method", "minutes_budget", "short_side"))
@@ -78,7 +81,10 @@ def surface(results: Results) -> str:
     ]
     words = {"memory_unet": "`surface --minutes {:g}`", "memory": "`surface --minutes 0.2`: memory alone"}
     for name, shown in NAMES.items():
-        for key in sorted((key for key in groups if key[0] == name and key[1] in words), key=_by_method):
+        own = {key: of for key, of in groups.items() if key[0] == name and key[1] in words}
+        starts = max((len(of) for key, of in own.items() if _long(key)), default=0)
+        kept = [key for key, of in own.items() if not _long(key) or len(of) == starts]
+        for key in sorted(kept, key=_by_method):
             of, aim = groups[key], AIMS.get(name)
             goal = "" if aim is None or key[1] == "memory" else "; ".join(f"{value:.2f}" for value in aim)
             cells = [*(spread(of, figure) for figure in FIGURES), _plain(of, "minutes", 1), goal]
@@ -86,6 +92,10 @@ def surface(results: Results) -> str:
             trained = words[key[1]].format(key[2])
             lines.append(f"| {shown} | {trained} | {len(of)} | {' | '.join(cells)} | {'; '.join(others)} |")
     return "\n".join(lines) + "\n\n" + foot(results["detector"])
+
+
+def _long(key: tuple[Any, ...]) -> bool:
+    return (key[2] or 0.0) > 2.0
 
 
 def contaminated(results: Results) -> str:

@@ -14,6 +14,7 @@ Runs = list[dict[str, Any]]
 SHOWN = {
     "memory_unet": "memory and U-Net (recipe `vials_together`)",
     "drae": "DRAE (recipe `vials`)",
+    "drae_wide": "DRAE twice as wide",
     "grd_net": "GRD-Net",
     "autoencoder": "plain autoencoder (recipe `capsules`)",
 }
@@ -29,8 +30,7 @@ def vials(results: Results) -> str:
     columns = ("good accepted, a run", "defects rejected, a run", "good accepted by runs", "defects rejected by runs")
     lines = [f"| method | minutes | limits for | {' | '.join(columns)} |", "|---|---|---|---|---|---|---|"]
     for run in [one for own in found for one in (own, *_elsewhere(results, own))]:
-        kit = f", on kit {run['kit']}" if "kit" in run else ""
-        shown, minutes = f"{SHOWN[run['method']]}, {_patches(run)}{kit}", f"{run['minutes']:.0f}"
+        shown, minutes = f"{SHOWN[run['method']]}, {_patches(run)}{_otherwise(run)}", f"{run['minutes']:.0f}"
         cells = [*_both(run["strips"]), *_both(run)]
         lines.append(f"| {shown} | {minutes} | strips | {' | '.join(cells)} |")
         if run.get("for_runs"):
@@ -92,21 +92,27 @@ def _patches(run: dict[str, Any]) -> str:
     return "three frames as one picture" if run.get("frames") == 1 else "single frames"
 
 
+def _otherwise(run: dict[str, Any]) -> str:
+    """Say what differs from the recipe on the line's own kit; empty when nothing does."""
+    score = f", by `{run['score']}`" if run.get("score") else ""
+    return score + (f", on kit {run['kit']}" if "kit" in run else "")
+
+
 def _newest(results: Results) -> Runs:
     """Give one run a method, the last of the longest training."""
     if "vials" not in results:
         return []
-    runs = [run for run in results["vials"]["figures"]["runs"] if "kit" not in run]
+    runs = [run for run in results["vials"]["figures"]["runs"] if not _otherwise(run)]
     groups = newest(runs, ("method",))
     chosen = {key[0]: max(of, key=lambda run: run["minutes_budget"]) for key, of in groups.items()}
     return [chosen[name] for name in SHOWN if name in chosen]
 
 
 def _elsewhere(results: Results, own: dict[str, Any]) -> Runs:
-    """Give the same training's runs on kits of other seeds."""
+    """Give the same training judged by another score, or on kits of other seeds."""
     same = ("method", "seed", "minutes_budget", "line", "text")
     runs = results["vials"]["figures"]["runs"]
-    return [run for run in runs if "kit" in run and all(run[name] == own[name] for name in same)]
+    return [run for run in runs if _otherwise(run) and all(run[name] == own[name] for name in same)]
 
 
 def _both(figures: dict[str, Any]) -> list[str]:
