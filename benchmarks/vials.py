@@ -132,7 +132,8 @@ def qualified(bundle: Path, line: Path, kit_of: Path, *, runs: int, score: str |
     facts = {row["product"]: row for row in _rows(kit_of / "samples.csv") if row["split"] == "kit"}
     agree = runs * 7 // 10 + (runs * 7 % 10 > 0)
     counted = {len(of) for of in by_product(goods).values()}
-    figures = judged([[one] for one in goods], kit, facts, agree=agree, together=1)
+    figures: dict[str, Any] = {"by": score}
+    figures |= judged([[one] for one in goods], kit, facts, agree=agree, together=1)
     if counted == {runs}:
         figures["for_runs"] = judged(list(by_product(goods).values()), kit, facts, agree=agree, together=agree)
     return {"for_runs": None, **figures}

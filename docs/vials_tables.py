@@ -28,16 +28,18 @@ def vials(results: Results) -> str:
     if not found:
         return LATER
     columns = ("good accepted, a run", "defects rejected, a run", "good accepted by runs", "defects rejected by runs")
-    lines = [f"| method | minutes | limits for | {' | '.join(columns)} |", "|---|---|---|---|---|---|---|"]
-    for run in [one for own in found for one in (own, *_elsewhere(results, own))]:
-        shown, minutes = f"{SHOWN[run['method']]}, {_patches(run)}{_otherwise(run)}", f"{run['minutes']:.0f}"
+    lines = [f"| method | minutes x cores | limits for | {' | '.join(columns)} |", "|---|---|---|---|---|---|---|"]
+    singles = _newest(results, frames=3)
+    for run in [one for own in [*found, *singles] for one in (own, *_elsewhere(results, own))]:
+        shown = f"{SHOWN[run['method']]}, {_patches(run)}{_judged(run)}"
+        minutes = f"{run['minutes']:.0f} x {run['measured']['cores']}"
         cells = [*_both(run["strips"]), *_both(run)]
         lines.append(f"| {shown} | {minutes} | strips | {' | '.join(cells)} |")
         if run.get("for_runs"):
             cells = [*_both(run["for_runs"]["strips"]), *_both(run["for_runs"])]
             lines.append(f"| {shown} | | runs | {' | '.join(cells)} |")
     lines.append(f"| *published, on real vials* | | | {' | '.join(PUBLISHED)} |")
-    return "\n".join(lines) + "\n\n" + _kits(found) + foot(results["vials"])
+    return "\n".join(lines) + "\n\n" + _kits([*found, *singles]) + _foot(results["vials"])
 
 
 def vials_by_defect(results: Results) -> str:
@@ -92,17 +94,26 @@ def _patches(run: dict[str, Any]) -> str:
     return "three frames as one picture" if run.get("frames") == 1 else "single frames"
 
 
-def _otherwise(run: dict[str, Any]) -> str:
-    """Say what differs from the recipe on the line's own kit; empty when nothing does."""
-    score = f", by `{run['score']}`" if run.get("score") else ""
+def _foot(result: Results) -> str:
+    return f"Measured until {result['date'][:10]} on {result['hardware']['processor']}.\n"
+
+
+def _judged(run: dict[str, Any]) -> str:
+    """Say by what a graph of several scores was judged, and on which kit where it is not the line's own."""
+    score = f", by `{run['by']}`" if run["method"].startswith("drae") and "by" in run else ""
     return score + (f", on kit {run['kit']}" if "kit" in run else "")
 
 
-def _newest(results: Results) -> Runs:
-    """Give one run a method, the last of the longest training."""
+def _as_it_is(run: dict[str, Any]) -> bool:
+    """Tell whether a run was judged by its recipe's score on the line's own kit."""
+    return run.get("score") is None and "kit" not in run
+
+
+def _newest(results: Results, *, frames: int = 1) -> Runs:
+    """Give one run a method on pictures of so many frames, the last of the longest training."""
     if "vials" not in results:
         return []
-    runs = [run for run in results["vials"]["figures"]["runs"] if not _otherwise(run)]
+    runs = [run for run in results["vials"]["figures"]["runs"] if _as_it_is(run) and run["frames"] == frames]
     groups = newest(runs, ("method",))
     chosen = {key[0]: max(of, key=lambda run: run["minutes_budget"]) for key, of in groups.items()}
     return [chosen[name] for name in SHOWN if name in chosen]
@@ -112,7 +123,7 @@ def _elsewhere(results: Results, own: dict[str, Any]) -> Runs:
     """Give the same training judged by another score, or on kits of other seeds."""
     same = ("method", "seed", "minutes_budget", "line", "text")
     runs = results["vials"]["figures"]["runs"]
-    return [run for run in runs if _otherwise(run) and all(run[name] == own[name] for name in same)]
+    return [run for run in runs if not _as_it_is(run) and all(run[name] == own[name] for name in same)]
 
 
 def _both(figures: dict[str, Any]) -> list[str]:
