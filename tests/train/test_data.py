@@ -268,3 +268,17 @@ def test_ranks_share_an_epoch(count):
     assert set(chain(*shares[0], *shares[1])) == set(range(count))
     assert len(shares[0]) == len(shares[1]) == ready.epoch_steps(8, world=2)
     assert max(map(len, shares[0] + shares[1])) <= 4
+
+
+def test_fewer_patches_are_drawn_from_everywhere_and_always_the_same():
+    """What repeats every twenty patches, as the regions of a strip, must not hide some of them."""
+    frames = np.broadcast_to(np.arange(2000, dtype=np.uint16)[:, None, None], (2000, 2, 2))
+    some, again = ([index for _, of in PreparedSet(frames).in_order(16, most=200) for index in of.tolist()] for _ in "12")
+    assert some == again == sorted(set(some))
+    assert len(some) == 200
+    assert np.bincount(np.array(some) % 20, minlength=20).min() >= 3
+
+
+def test_no_more_than_there_are_are_all_of_them():
+    frames = np.zeros((5, 2, 2), np.uint8)
+    assert [index for _, of in PreparedSet(frames).in_order(2, most=9) for index in of.tolist()] == [0, 1, 2, 3, 4]

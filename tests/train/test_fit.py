@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from candling.errors import TrainingError
-from candling.train import checkpoint
+from candling.train import checkpoint, method
 from candling.train.devices import open_fabric
 from candling.train.method import Batch, Plan
 from candling.train.progress import Silent, Standing
@@ -259,6 +259,25 @@ def test_a_method_may_begin_by_looking(tmp_path):
     fitted = run(tmp_path, build=beginning, epochs=1)
     assert fitted.method.seen == [list(range(21)), list(range(5))]
     assert fitted.method.finished == list(range(21))
+
+
+class Sampling(Tiny):
+    """Finishes on as many images as moments need."""
+
+    def finish(self, batches) -> None:
+        some = method.for_moments(batches)
+        super().finish(some)
+        self.again = torch.cat([batch.indices for batch in some]).tolist()
+
+
+def test_a_method_may_finish_on_some_of_the_images(tmp_path, monkeypatch):
+    """They are no more than was asked for, from the whole set, and the same at every walk."""
+    monkeypatch.setattr(method, "MOMENTS_OF", 9)
+    sampled = run(tmp_path, build=lambda name, options, plan: Sampling(plan), epochs=1).method
+    finished = sampled.finished
+    assert sampled.again == finished
+    assert len(finished) == len(set(finished)) == 9
+    assert max(finished) > 9
 
 
 def test_a_resumed_training_looks_again(tmp_path):

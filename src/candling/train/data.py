@@ -176,9 +176,12 @@ class PreparedSet:
         mine = np.resize(order, math.ceil(len(order) / world) * world)[rank::world]
         yield from self._ahead(np.array_split(mine, self.epoch_steps(batch_size, world=world))[start:])
 
-    def in_order(self, batch_size: int) -> Pairs:
-        """Give every patch once, unshuffled: batches as of :meth:`batches`."""
-        yield from self._ahead(np.array_split(np.arange(len(self)), math.ceil(len(self) / batch_size)))
+    def in_order(self, batch_size: int, *, most: int | None = None) -> Pairs:
+        """Give every patch once, unshuffled: batches as of :meth:`batches`; or ``most`` of them, always the same."""
+        chosen = np.arange(len(self))
+        if most is not None and most < len(self):
+            chosen = np.sort(np.random.default_rng(0).choice(len(self), most, replace=False))
+        yield from self._ahead(np.array_split(chosen, math.ceil(len(chosen) / batch_size)))
 
     def _ahead(self, shares: Sequence[NDArray[np.int64]]) -> Pairs:
         """Scale the next batch in a thread while the caller works on this one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -354,10 +354,15 @@ class _InOrder:
 
     loop: Loop
     images: PreparedSet
+    most: int | None = None
+
+    def thinned(self, most: int) -> _InOrder:
+        """Give ``most`` of the images, always the same."""
+        return replace(self, most=most)
 
     def __iter__(self) -> Iterator[Batch]:
         loop, training = self.loop, self.loop.training
-        for number, (images, indices) in enumerate(self.images.in_order(training.batch_size)):
+        for number, (images, indices) in enumerate(self.images.in_order(training.batch_size, most=self.most)):
             generator = generator_for(training.seed, FINISH, number)
             yield loop._batch(images, indices, generator, self.images)  # noqa: SLF001 - its own
 

@@ -44,8 +44,10 @@ __all__ = [
     "Plan",
     "Rejects",
     "Remembers",
+    "Thins",
     "build_method",
     "check_method",
+    "for_moments",
     "learns_boxes",
     "learns_cells",
     "learns_defects",
@@ -53,6 +55,9 @@ __all__ = [
     "method_options",
     "method_summary",
 ]
+
+MOMENTS_OF = 4096
+"""Images whose mean and spread are those of all: the spread is 1 % off by chance."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,20 @@ class Method(Protocol):
         Its ``forward(image)`` returns a dict of named outputs.
         """
         ...
+
+
+@runtime_checkable
+class Thins(Protocol):
+    """Batches that can be had of fewer images."""
+
+    def thinned(self, most: int) -> Iterable[Batch]:
+        """Give ``most`` of the images, always the same; all where there are no more."""
+        ...
+
+
+def for_moments(batches: Iterable[Batch]) -> Iterable[Batch]:
+    """Give as many images as a mean and a spread need, from what ``finish`` is given; lists are given as they are."""
+    return batches.thinned(MOMENTS_OF) if isinstance(batches, Thins) else batches
 
 
 @runtime_checkable

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from candling.train import blocks
 from candling.train.augment import AugmentOptions, augment
 from candling.train.losses import ReconstructionLoss, reconstruction_losses
+from candling.train.method import for_moments
 from candling.train.scores import ScoreOptions, Scorer, Scoring
 from candling.train.spoil import SpoilOptions, spoil
 from candling.train.updates import numbers, set_up, update
@@ -137,7 +138,7 @@ class Autoencoder:
         """Fit the anomaly map's normalisation on good images, in float32 as on the line."""
         redraw = self._network.eval()
         with torch.no_grad():
-            redraw.scorer.fit((batch.images, redraw(batch.images)) for batch in batches)
+            redraw.scorer.fit((batch.images, redraw(batch.images)) for batch in for_moments(batches))
 
     def graph(self) -> nn.Module:
         """Give anomaly map, scores and reconstruction of an image."""

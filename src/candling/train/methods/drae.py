@@ -25,6 +25,7 @@ from candling.train.augment import AugmentOptions, augment
 from candling.train.averages import MovingAverage
 from candling.train.blocks import Widths, fold
 from candling.train.losses import ssim
+from candling.train.method import for_moments
 from candling.train.noise import NoiseLoss, Noisy, noise_loss, superimpose
 from candling.train.residual import Generator, Layout, Redraw
 from candling.train.scores import ScoreOptions, Scorer
@@ -214,9 +215,9 @@ class Drae:
     @torch.no_grad()
     def finish(self, batches: Iterable[Batch]) -> None:
         """Fit the map's normalisation and the usual latents on good images, in float32 as on the line."""
-        redraw = self._exported.eval()
-        self._fitted.scorer.fit((batch.images, redraw(batch.images)[0]) for batch in batches)
-        self._fitted.usual.fit(redraw.describe(batch.images) for batch in batches)
+        redraw, some = self._exported.eval(), for_moments(batches)
+        self._fitted.scorer.fit((batch.images, redraw(batch.images)[0]) for batch in some)
+        self._fitted.usual.fit(redraw.describe(batch.images) for batch in some)
 
     def graph(self) -> nn.Module:
         """Give anomaly map, scores and reconstruction of an image."""

@@ -31,6 +31,7 @@ from candling.train.blocks import Widths, fold
 from candling.train.comparing import Comparing, Design
 from candling.train.interest import Interest, InterestOptions
 from candling.train.losses import ssim
+from candling.train.method import for_moments
 from candling.train.residual import Generator, Layout, Redraw
 from candling.train.spoil import SpoilOptions, spoil_many
 from candling.train.updates import numbers, set_up, update_all
@@ -268,7 +269,7 @@ class GrdNet:
     def finish(self, batches: Iterable[Batch]) -> None:
         """Fit what logits are usual at each place, in float32 as on the line."""
         marking = self._marking()
-        self._usual.fit(marking.averaged(marking.logits(batch.images)[1]) for batch in batches)
+        self._usual.fit(marking.averaged(marking.logits(batch.images)[1]) for batch in for_moments(batches))
 
     def graph(self) -> nn.Module:
         """Give anomaly map, scores and reconstruction of an image."""

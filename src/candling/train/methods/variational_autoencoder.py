@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from candling.train import blocks
 from candling.train.augment import AugmentOptions, augment
 from candling.train.losses import ReconstructionLoss, reconstruction_losses
+from candling.train.method import for_moments
 from candling.train.scores import ScoreOptions, Scorer
 from candling.train.spoil import SpoilOptions, spoil
 from candling.train.updates import numbers, set_up, update
@@ -170,7 +171,7 @@ class VariationalAutoencoder:
         """Fit the anomaly map's normalisation on good images, in float32 as on the line."""
         network = self._network.eval()
         with torch.no_grad():
-            network.scorer.fit((batch.images, network(batch.images)[0]) for batch in batches)
+            network.scorer.fit((batch.images, network(batch.images)[0]) for batch in for_moments(batches))
 
     def graph(self) -> nn.Module:
         """Give anomaly map, scores, rarity and reconstruction of an image."""
