@@ -82,7 +82,8 @@ def _grouped(results: Results, key: str, head: str) -> str:
         return LATER
     groups = [(run.get("for_runs") or run)[key] for run in found]
     names = sorted({name for group in groups for name in group})
-    lines = [f"| {head} | {' | '.join(SHOWN[run['method']] for run in found)} |", "|---|" + "---|" * len(found)]
+    shown = " | ".join(SHOWN[run["method"]] + _judged(run) for run in found)
+    lines = [f"| {head} | {shown} |", "|---|" + "---|" * len(found)]
     for name in names:
         cells = [" of ".join(map(str, group[name])) if name in group else "" for group in groups]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
