@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
-DEMO_MINUTES ?= 2
+DEMO_MINUTES ?= 1.2
 DEMO_PRODUCT ?= vials
 
 .PHONY: help venv demo test check format bench docs clean
@@ -26,7 +26,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $(READY)
 
-demo: venv ## draw a line of vials (DEMO_PRODUCT=capsules: capsules), train two minutes, judge a kit, name the reports
+demo: venv ## draw a line of vials (DEMO_PRODUCT=capsules: capsules), train a good minute, judge a kit, name the reports
 	$(BIN)/candling demo --product $(DEMO_PRODUCT) --out $(DEMO) --minutes $(DEMO_MINUTES) --overwrite
 
 test: venv ## run every test
