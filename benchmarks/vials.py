@@ -295,9 +295,8 @@ def main() -> None:
             "frames": recipe.frames,
             "text": digest(recipe),
             "score": chosen.score,
+            "kit": chosen.kit,
         }
-        if chosen.kit is not None:
-            run["kit"] = chosen.kit
         if done_before("vials", run):
             print("done before:", run, flush=True)
             continue

@@ -13,7 +13,7 @@ Runs = list[dict[str, Any]]
 
 SHOWN = {
     "memory_unet": "memory and U-Net (recipe `vials_together`)",
-    "drae": "DRAE (recipe `vials`)",
+    "drae": "DRAE (network of `vials`)",
     "drae_wide": "DRAE twice as wide",
     "grd_net": "GRD-Net",
     "autoencoder": "plain autoencoder (recipe `capsules`)",
@@ -96,18 +96,19 @@ def _patches(run: dict[str, Any]) -> str:
 
 
 def _foot(result: Results) -> str:
+    """Say when and on what it was measured; the cores are each row's own."""
     return f"Measured until {result['date'][:10]} on {result['hardware']['processor']}.\n"
 
 
 def _judged(run: dict[str, Any]) -> str:
     """Say by what a graph of several scores was judged, and on which kit where it is not the line's own."""
     score = f", by `{run['by']}`" if run["method"].startswith("drae") and "by" in run else ""
-    return score + (f", on kit {run['kit']}" if "kit" in run else "")
+    return score + ("" if run.get("kit") is None else f", on kit {run['kit']}")
 
 
 def _as_it_is(run: dict[str, Any]) -> bool:
     """Tell whether a run was judged by its recipe's score on the line's own kit."""
-    return run.get("score") is None and "kit" not in run
+    return run.get("score") is None and run.get("kit") is None
 
 
 def _newest(results: Results, *, frames: int = 1) -> Runs:
