@@ -33,6 +33,13 @@ def test_nine_of_ten_runs_are_refused(example):
     refused(kit, left, manual, r"container 'D' has 9 of 10 runs \(missing: 4\); run it again")
 
 
+def test_a_kit_of_three_runs_each_names_the_policy_it_would_fit(example):
+    """Where no run is missing, the policy is what does not fit."""
+    kit, runs, manual = example
+    left = [run for run in runs if run.run in ("1", "2", "3")]
+    refused(kit, left, manual, r"has 3 of 10 runs; run all again, or state a policy of 3 runs, such as 2/3")
+
+
 def test_an_eleventh_run_is_refused(example):
     """More runs than the policy counts are not cut down in silence."""
     kit, runs, manual = example
