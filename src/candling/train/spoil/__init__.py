@@ -19,7 +19,7 @@ from candling.train.spoil.perlin import perlin_mask, perlin_noise
 __all__ = ["SpoilKind", "SpoilOptions", "perlin_mask", "perlin_noise", "spoil", "spoil_many", "spoil_often"]
 
 SpoilKind = Literal[
-    "perlin", "texture", "cutpaste", "scratch", "spot", "grain", "fill", "warp", "blister", "blur", "noise", "stain"
+    "perlin", "texture", "cutpaste", "scratch", "spot", "fill", "warp", "blister", "blur", "noise", "stain"
 ]
 
 
@@ -30,11 +30,10 @@ class SpoilOptions(BaseModel):
         probability: that an image is spoiled.
         kinds: one of these is drawn for each spoiled image, all equally likely: ``perlin`` (bright noise in clouds),
             ``texture`` (clouds of another place of the same or another image, turned and zoomed), ``cutpaste`` (a
-            rectangle of it), ``scratch`` (a thin curve, dark or bright), ``spot`` (soft ellipses, darker or lighter
-            than what is there), ``grain`` (the same, opaque, of any grey), ``fill`` (an ellipse of local mean),
-            ``warp`` (a place is dragged aside), ``blister`` (a small round lens with a rim), ``blur`` and ``noise``
-            (an ellipse is smoothed, or grows rough), ``stain`` (clouds darker or lighter than what shines through
-            them).
+            rectangle of it), ``scratch`` (a thin curve, dark or bright), ``spot`` (soft ellipses), ``fill`` (an
+            ellipse of local mean), ``warp`` (a place is dragged aside), ``blister`` (a small round lens with a rim),
+            ``blur`` and ``noise`` (an ellipse is smoothed, or grows rough), ``stain`` (clouds darker or lighter than
+            what shines through them).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)

@@ -134,25 +134,14 @@ def _stamped(points: Tensor, radius: Tensor, shape: tuple[int, int], *, reach: i
 
 
 def _spot(images: Tensor, which: Tensor, draw: Draw) -> Painted:
-    opacity = _specks(draw, len(which), _size(images))
-    paint = images[which] + draw.signs((len(which), 1, 1, 1)) * draw.uniform((len(which), 1, 1, 1), 0.1, 0.6)
-    return opacity, paint, opacity > 0.5
-
-
-def _grain(images: Tensor, which: Tensor, draw: Draw) -> Painted:
-    """Lay opaque grains on it: each image's have one grey, black and white included, whatever lies behind."""
-    opacity = _specks(draw, len(which), _size(images))
-    return opacity, draw.uniform((len(which), 1, 1, 1)), opacity > 0.5
-
-
-def _specks(draw: Draw, count: int, shape: tuple[int, int]) -> Tensor:
-    """Draw one to three small ellipses a map: float (n, 1, H, W) in [0, 1]."""
-    opacity = _ellipse(draw, count, shape, least=0.008, most=0.06)
-    for _ in range(2):
+    count = len(which)
+    opacity = _ellipse(draw, count, _size(images), least=0.008, most=0.06)
+    for _ in range(2):  # one to three spots
         opacity = torch.maximum(
-            opacity, _ellipse(draw, count, shape, least=0.008, most=0.06) * draw.integers((count, 1, 1, 1), 2)
+            opacity, _ellipse(draw, count, _size(images), least=0.008, most=0.06) * draw.integers((count, 1, 1, 1), 2)
         )
-    return opacity
+    paint = images[which] + draw.signs((count, 1, 1, 1)) * draw.uniform((count, 1, 1, 1), 0.1, 0.6)
+    return opacity, paint, opacity > 0.5
 
 
 def _fill(images: Tensor, which: Tensor, draw: Draw) -> Painted:
@@ -253,7 +242,6 @@ PAINTERS: dict[str, Callable[[Tensor, Tensor, Draw], Painted]] = {
     "cutpaste": _cutpaste,
     "scratch": _scratch,
     "spot": _spot,
-    "grain": _grain,
     "fill": _fill,
     "warp": _warp,
     "blister": _blister,
