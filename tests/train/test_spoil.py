@@ -186,21 +186,6 @@ def test_a_blister_is_a_lens_with_a_rim():
     assert (shaded - plain).abs()[:, :1][~mask].max() < 0.05
 
 
-def test_a_grain_is_opaque_and_of_any_grey():
-    """On black and on white it is the same grey, one an image; dark ones are as many as light ones."""
-    black, white = torch.zeros(200, 3, 96, 96), torch.ones(200, 3, 96, 96)
-    (on_black, mask), (on_white, _) = (
-        spoil(clean, seeded(), kinds=("grain",), probability=1.0) for clean in (black, white)
-    )
-    opacity = 1.0 - (on_white - on_black)
-    assert (opacity.flatten(1).amax(dim=1) > 0.95).float().mean() > 0.9  # some lie at the edge
-    greys = [(one / covers)[:, where] for one, covers, where in zip(on_black, opacity, mask[:, 0], strict=True)]
-    assert all(grey.max() - grey.min() < 1e-4 for grey in greys)
-    shares = torch.histc(torch.stack([grey.mean() for grey in greys]), 4, 0.0, 1.0) / len(greys)
-    assert shares.min() > 0.15
-    assert mask.float().mean(dim=(1, 2, 3)).max() < 0.1
-
-
 def test_a_blur_takes_texture_away_and_noise_adds_it():
     """Under the mask the spread falls by a blur and rises by noise of 0.03 to 0.15; the mean stays."""
     grain = 0.5 + 0.1 * torch.randn((12, 1, 96, 96), generator=seeded(1))
