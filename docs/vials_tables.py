@@ -135,8 +135,8 @@ def _by_recipe(results: Results, own: dict[str, Any]) -> dict[str, Any]:
     if not own["method"].startswith("drae"):
         return own
     score = load_recipe("vials").limits.scores[0]
-    same = [run for run in (own, *_elsewhere(results, own)) if run.get("kit") is None and run.get("by") == score]
-    return same[0] if same else own
+    same = (run for run in (own, *_elsewhere(results, own)) if run.get("kit") is None and run.get("by") == score)
+    return next(same, own)
 
 
 def _both(figures: dict[str, Any]) -> list[str]:

@@ -212,7 +212,7 @@ def _refuse_incomplete(kit: Sequence[KitEntry], judged: dict[str, list[MachineRu
             missing = ", ".join(name for name in names if name not in there)
             which = f" (missing: {missing})" if missing else ""
             remedy = "run it again, a kit is complete"
-            if len(runs) == len(names) > 1 and all(len(of) == len(names) for of in judged.values()):
+            if len(names) > 1 and all(len(of) == len(names) for of in judged.values()):
                 count = len(names)
                 remedy = f"run all again, or state a policy of {count} runs, such as {count // 2 + 1}/{count}"
             raise KitError(
