@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -129,6 +135,48 @@ def test_frames_put_together_are_the_colours_of_one_picture(tmp_path):
         assert np.abs(picture[..., channel].astype(int) - draw_frame(strip, 0, frame)).max() <= 1
     mask = cv2.imread(str(folder / shown["mask"]), cv2.IMREAD_GRAYSCALE)
     assert np.array_equal(mask, np.maximum.reduce([draw_mask(strip, 0, frame) for frame in INSPECTED]))
+
+
+DRAWING = """
+from pathlib import Path
+from candling.scenes.vials import write_line
+
+if __name__ == "__main__":
+    write_line(Path(__file__).parent / "line", seed=5, train_strips=200, workers=2)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found in /proc, which Linux has")
+def test_a_killed_drawing_leaves_no_process_behind(tmp_path):
+    told = f"CANDLING_KILLED={tmp_path}"
+    script = tmp_path / "draw.py"
+    script.write_text(DRAWING, encoding="utf-8")
+    drawing = subprocess.Popen([sys.executable, script], env=os.environ | dict([told.split("=")]))
+    _wait_until(lambda: len(_told(told)) >= 3)
+    time.sleep(1.0)
+    drawing.send_signal(signal.SIGKILL)
+    drawing.wait()
+    _wait_until(lambda: not _told(told))
+
+
+def _told(text: str) -> list[str]:
+    """List the processes whose environment says ``text``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (process / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended, or is another user's
+        if text.encode() in said:
+            found.append(process.name)
+    return found
+
+
+def _wait_until(true, *, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not so within {seconds:g} s"
+        time.sleep(0.1)
 
 
 def test_a_kit_is_mixed():

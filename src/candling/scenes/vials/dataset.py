@@ -12,6 +12,8 @@ import csv
 import io
 import json
 import multiprocessing
+import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -238,6 +240,15 @@ def _spread(write: Callable[[_Job], _Done], jobs: Sequence[_Job], workers: int) 
 
 def _draw_alone() -> None:
     cv2.setNumThreads(1)  # the processes share the cores
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it was killed: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _write_strip(folder: Path, job: _Job) -> _Done:
