@@ -11,7 +11,7 @@ from candling.train.memory import MemoryOptions, pad_to_cells
 from candling.train.method import Batch
 from candling.train.positions import smooth_three
 from candling.train.progress import Silent
-from candling.train.remembering import Remembered, nearest_inside, remember_good
+from candling.train.remembering import Remembered, first_images, nearest_inside, remember_good
 
 OPTIONS = MemoryOptions(cell=8, radius=1, pictures=256)
 
@@ -57,6 +57,23 @@ def test_all_are_remembered_where_there_are_few():
     np.testing.assert_array_equal(found.pictures, (images[:, 0] * 255).round().numpy().astype(np.uint8))
     assert watcher.stages == ["remembering 20 good images"]
     assert watcher.counts == [(1, 1)]
+
+
+def test_of_held_out_images_no_more_are_read_and_held_than_needed():
+    """Of a thousand held-out pictures thirty-two are looked at: the rest would fill the memory of a laptop."""
+    images, read = good(30), []
+
+    def one_after_the_other():
+        for batch in batches(images):  # of seven
+            read.append(len(batch.images))
+            yield batch
+
+    first = first_images(one_after_the_other(), 10)
+    torch.testing.assert_close(first, images[:10], rtol=0, atol=0)
+    assert len(read) == 2
+    assert first.untyped_storage().nbytes() == first.numel() * 4
+    assert first_images(batches(images), 100).shape == images.shape
+    assert first_images([], 10) is None
 
 
 def test_of_many_some_are_remembered_evenly():

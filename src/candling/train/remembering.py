@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from candling.train.progress import Progress
     from candling.train.two_scales import TwoScales
 
-__all__ = ["Remembered", "nearest_inside", "remember_good"]
+__all__ = ["Remembered", "first_images", "nearest_inside", "remember_good"]
 
 HELD_OUT = 32
 """At most so many held-out images are spoiled to compare settings."""
@@ -67,8 +67,13 @@ def remember_good(
     progress.stage(f"remembering {len(picked)} good images")
     first = next(iter(good))
     device = first.images.device
-    images = torch.cat([batch.images[own[batch.indices.cpu()] != UNKNOWN] for batch in good])
-    others = torch.cat([batch.images for batch in held_out] or [images[:0]])[:HELD_OUT]
+    shape = (len(picked), *first.images.shape[1:])
+    images = torch.empty(shape, device=device, memory_format=torch.channels_last)  # parts put together are there twice
+    for batch in good:
+        numbers = own[batch.indices.cpu()]
+        images[numbers[numbers != UNKNOWN].to(device)] = batch.images[(numbers != UNKNOWN).to(device)]
+    others = first_images(held_out, HELD_OUT)
+    others = images[:0] if others is None else others
     choice = choose_memory(
         (images, torch.arange(len(images), device=device)),
         others,
@@ -83,6 +88,20 @@ def remember_good(
             _hear_others(memory, images, good, own, options, more=count - len(picked))
     bytes_ = (images * 255.0).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
     return Remembered(choice, own.to(device), bytes_[..., 0] if bytes_.shape[3] == 1 else bytes_)
+
+
+def first_images(batches: Iterable[Batch], most: int) -> Tensor | None:
+    """Give the first ``most`` images, float32 (n, C, H, W), without holding or reading more; None where there is none.
+
+    They share no memory with the batches.
+    """
+    parts, count = [], 0
+    for batch in batches:
+        parts.append(batch.images[: most - count].clone())
+        count += len(parts[-1])
+        if count >= most:
+            break
+    return torch.cat(parts) if parts else None
 
 
 def _hear_others(

@@ -22,7 +22,7 @@ from candling.train.blocks import fold
 from candling.train.configure import image_score
 from candling.train.marker import EVIDENCE_AT, FINE_AT, STRIDE, Marker
 from candling.train.memory import Memory, MemoryOptions, Seen, blank_memory, pad_to_cells
-from candling.train.remembering import Remembered, nearest_inside, remember_good
+from candling.train.remembering import Remembered, first_images, nearest_inside, remember_good
 from candling.train.spoil import SpoilOptions, spoil_many
 from candling.train.updates import numbers, set_up, update
 from candling.train.visible import marking_losses, visible
@@ -221,8 +221,7 @@ class MemoryUNet:
 
     def begin(self, good: Iterable[Batch], held_out: Iterable[Batch], progress: Progress) -> None:
         """Remember the good images; the settings are compared on spoiled held-out ones."""
-        others = [batch.images for batch in held_out]
-        self._held_out = torch.cat(others)[:HEARD] if others else None
+        self._held_out = first_images(held_out, HEARD)
         self._remembered = remember_good(good, held_out, self._options.memory, progress=progress)
         self._sharing = Sharing(self._remembered.memory, told=self._options.evidence).to(self._fabric.device)
 
