@@ -86,7 +86,8 @@ def remember_good(
     if count > len(picked):
         for memory in (part for part in choice.memory.parts if not isinstance(part.bank, Gaussians)):
             _hear_others(memory, images, good, own, options, more=count - len(picked))
-    bytes_ = (images * 255.0).round().to(torch.uint8).cpu().permute(0, 2, 3, 1).numpy()
+    shown = [(image.permute(1, 2, 0) * 255.0).round().to(torch.uint8).cpu() for image in images]
+    bytes_ = torch.stack(shown).numpy()
     return Remembered(choice, own.to(device), bytes_[..., 0] if bytes_.shape[3] == 1 else bytes_)
 
 
