@@ -16,9 +16,10 @@ line, seed and minutes) is not done again.
 ``drae_wide`` is DRAE with networks twice as wide, to see what quality the width that fits the slot costs.
 ``autoencoder`` is the network, loss, score and training of ``recipes/capsules.toml`` on the patches of
 ``recipes/vials.toml``, ``grd_net`` those of ``recipes/grd_net.toml`` with the spoilings of ``vials_together``; with
-``--together`` every method sees the three frames as one picture. From the scores limits are chosen twice, for strips
-and for the rule of runs, by ``decide.levels`` as ``candling calibrate`` does; both figures stand side by side. With
-``--kit`` the containers judged are those of a line of other seeds, by the limits that the first line's strips chose.
+``--together`` every method sees the three frames as one picture. From the scores limits are chosen three times, for
+strips, for the rule of runs, and for runs that must reject the same patch, by ``decide.levels`` as ``candling
+calibrate`` does; the figures stand side by side. With ``--kit`` the containers judged are those of a line of other
+seeds, by the limits that the first line's strips chose.
 """
 
 from __future__ import annotations
@@ -135,8 +136,10 @@ def qualified(bundle: Path, line: Path, kit_of: Path, *, runs: int, score: str |
     figures: dict[str, Any] = {"by": score}
     figures |= judged([[one] for one in goods], kit, facts, agree=agree, together=1)
     if counted == {runs}:
-        figures["for_runs"] = judged(list(by_product(goods).values()), kit, facts, agree=agree, together=agree)
-    return {"for_runs": None, **figures}
+        products = list(by_product(goods).values())
+        figures["for_runs"] = judged(products, kit, facts, agree=agree, together=agree)
+        figures["for_places"] = judged(products, kit, facts, agree=agree, together=agree, same_place=True)
+    return {"for_runs": None, "for_places": None, **figures}
 
 
 def scores_of(bundle: Path, line: Path, split: str, score: str) -> list[Scores]:
@@ -164,22 +167,36 @@ def scores_of(bundle: Path, line: Path, split: str, score: str) -> list[Scores]:
 
 
 def judged(
-    goods: list[list[Scores]], kit: list[Scores], facts: dict[str, Row], *, agree: int, together: int
+    goods: list[list[Scores]],
+    kit: list[Scores],
+    facts: dict[str, Row],
+    *,
+    agree: int,
+    together: int,
+    same_place: bool = False,
 ) -> dict[str, Any]:
     """Choose limits on good strips, ``together`` of whose runs must agree, and judge the kit by them.
 
-    Gives the rule of runs with its intervals, shares of single runs, what was found by kind and by contrast, and the
-    rule's two shares for every factor on the severity, of which 1 is the limit.
+    With ``same_place`` runs agree where they agree on a patch. Gives the rule of runs with its intervals, shares of
+    single runs, what was found by kind and by contrast, and the rule's two shares for every factor on the severity, of
+    which 1 is the limit.
     """
-    from candling.decide.levels import Unit, choose_together, worst_severity
+    from candling.decide.levels import Unit, at_one_place, choose_together, worst_severity
 
     keys = [(region, "score") for region in kit[0]["scores"]]
     value = TARGETS["strips" if together == 1 else "runs"]
     units = [Unit(good=True, runs=tuple(_keyed(run) for run in of)) for of in goods]
+    if same_place:
+        units, together = [at_one_place(unit, agree=agree) for unit in units], 1
     chosen = choose_together(units, keys, goal="false_reject", value=value, agree=together)
     limits = {(one.region, one.score): one.limit for one in chosen}
     severities = {
-        product: [worst_severity(_keyed(run), limits) for run in of] for product, of in by_product(kit).items()
+        product: (
+            at_worst_place([_keyed(run) for run in of], limits)
+            if same_place
+            else [worst_severity(_keyed(run), limits) for run in of]
+        )
+        for product, of in by_product(kit).items()
     }
     groups = {"by_defect": lambda row: row["defect"], "by_contrast": lambda row: _contrast(row["contrast"])}
     return {
@@ -189,6 +206,16 @@ def judged(
         "limits": {region: limit.high for (region, _), limit in limits.items()},
         "curve": curve(severities, facts, agree=agree),
     }
+
+
+def at_worst_place(runs: list[dict[tuple[str, str], list[float]]], limits: dict[tuple[str, str], Any]) -> list[float]:
+    """Give severities of which as many exceed any factor as runs do at the patch where most do.
+
+    The first is the largest of all patches, the second the largest of their second largest, and so on.
+    """
+    places = [(key, at) for key in limits for at in range(len(runs[0][key]))]
+    ordered = [sorted((limits[key].severity(run[key][at]) for run in runs), reverse=True) for key, at in places]
+    return [max(severities) for severities in zip(*ordered, strict=True)]
 
 
 def by_rule(severities: Severities, facts: dict[str, Row], *, factor: float, agree: int) -> dict[str, Any]:

@@ -42,6 +42,12 @@ def test_machine_runs_have_verdicts_and_maybe_scores(table):
     ]
 
 
+def test_machine_runs_may_say_where(table):
+    """Without the column nobody knows; an empty cell is no place."""
+    path = table("product,run,decision,places", "A,1,reject,neck vial 2 | body vial 1", "A,2,accept,")
+    assert [run.places for run in read_machine_runs(path)] == [("neck vial 2", "body vial 1"), ()]
+
+
 def test_manual_results_say_reject_by_number_or_word(table):
     """1 and yes are rejects, 0 and no are not; a spreadsheet's byte order mark does not matter."""
     path = table("container,inspector,round,reject", "A,Anna,1,1", "A,Anna,2,no", encoding="utf-8-sig")

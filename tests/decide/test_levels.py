@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from candling.decide.levels import Unit, choose_together, deciding_severity, move_limit, worst_severity
+from candling.decide.levels import Unit, at_one_place, choose_together, deciding_severity, move_limit, worst_severity
 from candling.decide.limits import choose_limit
 from candling.decide.policy import k_of_n
 from candling.errors import LimitError
 from candling.types import Limit, Verdict
 
+KEY = ("body", "phi")
 KEYS = [("flag", "phi"), ("body", "phi")]
 
 
@@ -123,6 +124,38 @@ def test_seven_of_ten_is_decided_by_the_seventh():
         accepted, rejected = sum(r <= limit for r in runs), sum(r > limit for r in runs)
         assert (accepted >= 7) == (deciding_severity(runs, agree=7, good=True) <= limit)
         assert (rejected >= 7) == (deciding_severity(runs, agree=7, good=False) > limit)
+
+
+def test_a_defect_that_stays_is_told_from_bubbles_that_move_by_its_place():
+    """Every run of every product has one patch as strange as a defect's; only a defect's is the same one each time."""
+    rng = np.random.default_rng(0)
+
+    def product(*, good):
+        runs = []
+        for _ in range(10):
+            values = rng.uniform(0.0, 0.1, size=20)
+            values[rng.integers(20)] = rng.uniform(0.9, 1.0)  # a bubble
+            if not good:
+                values[3] = rng.uniform(0.9, 1.0)
+            runs.append({KEY: values.tolist()})
+        return Unit(good, tuple(runs))
+
+    goods, defects = ([product(good=good) for _ in range(60)] for good in (True, False))
+    placed = [at_one_place(unit, agree=7) for unit in goods]
+    (chosen,) = choose_together(placed, [KEY], goal="false_reject", value=0.05)
+    assert chosen.limit.high < 0.5
+    limits = {KEY: chosen.limit}
+    decided = [worst_severity(at_one_place(unit, agree=7).runs[0], limits) for unit in [*goods, *defects]]
+    assert np.mean([one <= 1.0 for one in decided[:60]]) >= 0.95
+    assert min(decided[60:]) > 1.0
+    (anywhere,) = choose_together(goods, [KEY], goal="false_reject", value=0.05, agree=7)
+    assert anywhere.limit.high > 0.9
+
+
+def test_runs_of_other_patches_have_no_place_in_common():
+    runs = ({KEY: [0.1, 0.2]}, {KEY: [0.1]})
+    with pytest.raises(LimitError, match="not every run has the same patches"):
+        at_one_place(Unit(good=True, runs=runs), agree=2)
 
 
 def test_a_moved_limit_lies_where_the_severity_says():

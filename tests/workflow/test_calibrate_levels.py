@@ -97,6 +97,26 @@ def test_runs_are_counted_by_product(table, predictor):
     assert (entries[0].false_reject.value, entries[0].missed_defect.value) == (0.0, 0.0)
 
 
+def test_runs_may_have_to_reject_the_same_place(building, predictor, tmp_path, monkeypatch):
+    """A bright patch that is elsewhere in each run is no defect; one that stays is: limits go between the two."""
+    strips = []
+    for at in range(8):
+        for run in range(3):
+            moved = building.strip_frames(grey=80 + at, bright=(1 + run % 2, "body", 1 + run, 220))
+            strips.append((f"G{at}", "good", "calibration", run, moved))
+            stays = building.strip_frames(grey=80 + at, bright=(2, "body", 2, 200))
+            strips.append((f"D{at}", "burn", "calibration", run, stays, (2, "body")))
+    samples = load_samples(building.strip_table(tmp_path / "line", strips))
+    somewhere = calibrate(predictor, samples, goal="youden", level="run").entries
+    assert somewhere[0].false_reject.value + somewhere[0].missed_defect.value >= 1.0
+    recipe = predictor.recipe
+    strip = recipe.strip.model_copy(update={"same_place": True})
+    monkeypatch.setattr(predictor, "recipe", recipe.model_copy(update={"strip": strip}))
+    entries = calibrate(predictor, samples, goal="youden", level="run").entries
+    assert (entries[0].false_reject.value, entries[0].missed_defect.value) == (0.0, 0.0)
+    assert "which must reject the same place" in entries[0].note
+
+
 def test_a_product_without_all_its_runs_is_refused(table, predictor):
     """Two of three are not three."""
     good = [s for s in calibration_samples(table, predictor.recipe) if (s.product, s.run) != ("G4", "1")]

@@ -35,6 +35,10 @@ def qualify(
     policy: Annotated[
         str | None, typer.Option("--policy", help="Runs that must agree, of how many; default the recipe's, or 7/10.")
     ] = None,
+    same_place: Annotated[
+        bool | None,
+        typer.Option("--same-place/--any-place", help="Whether runs must reject the same patch; default the recipe's."),
+    ] = None,
     margin: Annotated[float, typer.Option("--margin", help="How far below the inspectors still passes.")] = 0.0,
     with_confidence: Annotated[
         bool, typer.Option("--with-confidence", help="The whole interval must keep the margin, not its middle alone.")
@@ -77,6 +81,7 @@ def qualify(
     plan = Plan(
         k=k,
         n=n,
+        same_place=usual_place(inspector) if same_place is None else same_place,
         margin=margin,
         with_confidence=with_confidence,
         least_good_accepted=good_accepted,
@@ -128,6 +133,12 @@ def usual_policy(inspector: Inspector | None) -> tuple[int, int]:
     """Give the recipe's run policy, or 7 of 10 where it says nothing."""
     strip = inspector.recipe.strip if inspector is not None else None
     return (7, 10) if strip is None else (strip.agree, strip.runs)
+
+
+def usual_place(inspector: Inspector | None) -> bool:
+    """Say whether the recipe's runs must reject the same place; of tables alone, no."""
+    strip = inspector.recipe.strip if inspector is not None else None
+    return strip is not None and strip.same_place
 
 
 def policy_of(text: str) -> tuple[int, int]:

@@ -5,7 +5,8 @@ table       columns
 ==========  ==========================================================================================================
 kit         ``product``; ``label`` (good, or the class of the defect; ``defect`` where the class has its own column);
             optional ``defect``, ``severity`` (critical, major, minor)
-machine     ``product``, ``run``, ``decision`` (accept, reject, undecided); optional ``score``
+machine     ``product``, ``run``, ``decision`` (accept, reject, undecided); optional ``score``, ``places`` (what was
+            outside its limits, separated by ``|``)
 manual      ``container``, ``inspector``, ``round``, ``reject`` (1 or 0, yes or no)
 ==========  ==========================================================================================================
 
@@ -69,7 +70,10 @@ def read_machine_runs(path: Path) -> list[MachineRun]:
             raise KitError(f"{where}: no decision {decision!r}; write accept, reject or undecided")
         score = row.get("score", "")
         name, run = _cell(where, row, *_NAME), _cell(where, row, "run")
-        found.append(MachineRun(name, run, Verdict(decision), _number(where, score) if score else None))
+        places = None
+        if "places" in row:
+            places = tuple(filter(None, map(str.strip, row["places"].split("|"))))
+        found.append(MachineRun(name, run, Verdict(decision), _number(where, score) if score else None, places))
     return found
 
 

@@ -6,6 +6,9 @@ the only region: the worst patch of a strip, or of the run that decides. With 7 
 the seventh smallest of its ten values is within the limit, a defect rejected when the seventh largest is beyond; so
 three strange runs of a good product widen no limit. Measured by these, a strip is as bad as its worst patch. The limit
 that the goal asks for on that scale then moves every region's limit alike, from the typical good score outwards.
+
+Runs may have to reject the same patch (:func:`at_one_place`). A bubble is elsewhere in the next run and a defect is
+not, so limits may be far closer before a good product has one patch outside them in most runs.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from candling.types import Limit
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Unit", "choose_together", "deciding_severity", "move_limit", "worst_severity"]
+__all__ = ["Unit", "at_one_place", "choose_together", "deciding_severity", "move_limit", "worst_severity"]
 
 Key = tuple[str, str]
 
@@ -91,6 +94,31 @@ def choose_together(
         replace(joint, region=key[0], score=key[1], limit=move_limit(first[key], joint.limit.high, grey=grey))
         for key in keys
     )
+
+
+def at_one_place(unit: Unit, *, agree: int) -> Unit:
+    """Give a unit of one run, in which each patch has the value that decides it: as :func:`deciding_severity` does.
+
+    Args:
+        unit: whose runs have the same patches in the same order.
+        agree: how many runs must agree on a patch.
+
+    Raises:
+        LimitError: a run has more or fewer patches than another.
+
+    >>> runs = tuple({("body", "error"): [first, 0.2]} for first in (0.1, 0.9, 0.3))
+    >>> at_one_place(Unit(good=False, runs=runs), agree=2).runs
+    ({('body', 'error'): (0.3, 0.2)},)
+    """
+    decided: dict[Key, tuple[float, ...]] = {}
+    for key in dict.fromkeys(key for run in unit.runs for key in run):
+        patches = [run.get(key, ()) for run in unit.runs]
+        if len({len(values) for values in patches}) > 1:
+            raise LimitError(f"{key[0]}: {key[1]}: not every run has the same patches; complete the runs")
+        decided[key] = tuple(
+            deciding_severity(values, agree=agree, good=unit.good) for values in zip(*patches, strict=True)
+        )
+    return replace(unit, runs=(decided,))
 
 
 def worst_severity(values: Mapping[Key, Sequence[float]], limits: Mapping[Key, Limit]) -> float:

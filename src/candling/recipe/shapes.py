@@ -153,6 +153,7 @@ class Strip(_Shape):
         width: columns of a frame.
         runs: repeated acquisitions that classify a product.
         agree: how many of them must agree (7 of 10: Ferrari et al. 2024).
+        same_place: they must reject the same patch: a defect stays where it is from run to run, a bubble does not.
     """
 
     vials: int = Field(ge=1, le=1000)
@@ -162,6 +163,7 @@ class Strip(_Shape):
     width: int = Field(ge=1)
     runs: int = Field(default=10, ge=1, le=1000)
     agree: int = Field(default=7, ge=1)
+    same_place: bool = False
 
     @model_validator(mode="after")
     def _runs_can_decide(self) -> Strip:

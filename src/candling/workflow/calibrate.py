@@ -24,7 +24,7 @@ from candling.data.samples import (
     split_hold_out,
     training_samples,
 )
-from candling.decide.levels import Unit, choose_together
+from candling.decide.levels import Unit, at_one_place, choose_together
 from candling.decide.limits import LABELLED_GOALS, ChosenLimit, choose_limit
 from candling.errors import LimitError
 from candling.runtime.bundle import LimitEntry, LimitsFile, Range
@@ -158,6 +158,8 @@ def calibrate(
         chosen = _one_by_one(scored, keys, goal=goal, value=share, confidence=confidence, grey=grey)
     else:
         units, agree = _units(acquisitions, scored, strip, level)
+        if level == "run" and strip.same_place:
+            units, agree = [at_one_place(unit, agree=agree) for unit in units], 1
         chosen = choose_together(units, keys, goal=goal, value=value, agree=agree, confidence=confidence, grey=grey)
     data, when = content_hash(used), clock()
     return LimitsFile(
@@ -303,6 +305,8 @@ def _note(
         notes.append("All limits were moved together; counts and rates are those of products, which any may reject.")
     if level != "patch":
         counted = "strips" if level == "strip" else "products, classified by their runs"
+        if level == "run" and strip is not None and strip.same_place:
+            counted += ", which must reject the same place"
         notes.append(f"All regions' limits were moved together; counts and rates are those of {counted}.")
     if strip is not None and level != "run":
         products = len({sample.product or str(sample.path) for sample in samples})

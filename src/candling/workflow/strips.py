@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from candling.runtime.inspector import Inspector
     from candling.types import Inspection, Limit, Prediction
 
-__all__ = ["VialResult", "frame_number", "inspect_all", "of_frame", "of_worst_frame", "vial_results"]
+__all__ = ["VialResult", "frame_number", "inspect_all", "of_frame", "of_worst_frame", "outside", "vial_results"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,24 @@ def of_worst_frame(inspection: Inspection, limits: Mapping[tuple[str, str], Limi
 def frame_number(inspection: Inspection) -> int | None:
     """Say which frame an inspection of one frame shows; None where there is only one."""
     return inspection.predictions[0].frame if inspection.predictions else None
+
+
+def outside(inspection: Inspection, limits: Mapping[tuple[str, str], Limit]) -> tuple[str, ...]:
+    """Name the patches that lie outside a limit, in their order: region, and of a strip the vial and the frame.
+
+    >>> from candling.types import Box, Inspection, Limit, Prediction, Verdict
+    >>> patches = tuple(Prediction("body", Box(0, 0, 8, 8), {"error": 0.2 * vial}, vial=vial) for vial in (1, 2, 3))
+    >>> outside(Inspection("a", Verdict.REJECT, 1.5, (), patches), {("body", "error"): Limit(high=0.4)})
+    ('body vial 3',)
+    """
+    found = (patch for patch in inspection.predictions if not _severity(patch, limits) <= 1.0)  # NaN is outside
+    return tuple(dict.fromkeys(map(_named, found)))
+
+
+def _named(patch: Prediction) -> str:
+    numbers = {"vial": patch.vial, "frame": patch.frame}
+    parts = [f"{name} {number}" for name, number in numbers.items() if number is not None]
+    return " ".join([patch.region, *parts])
 
 
 def vial_results(inspection: Inspection, limits: Mapping[tuple[str, str], Limit]) -> tuple[VialResult, ...]:

@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from candling.decide.qualification import DefectSeverity, KitEntry, MachineRun, ManualInspection, qualify
+from candling.decide.qualification import DefectSeverity, KitEntry, MachineRun, ManualInspection, Plan, qualify
 from candling.errors import KitError
 from candling.types import Verdict
 
@@ -113,6 +113,45 @@ def test_a_kit_must_hold_containers_with_names_of_their_own(example):
     refused([*kit, KitEntry(" ")], runs, manual, "kit: a container has no name")
     refused([*kit, KitEntry("A")], runs, manual, "kit: container 'A' is listed twice")
     refused([*kit, KitEntry("H", None, DefectSeverity.MAJOR)], runs, manual, "'H' is good and yet major")
+
+
+def _placed(product, *places):
+    verdicts = [Verdict.ACCEPT if where == () else Verdict.REJECT for where in places]
+    return [
+        MachineRun(product, str(number), verdict, None, where)
+        for number, (verdict, where) in enumerate(zip(verdicts, places, strict=True))
+    ]
+
+
+def test_runs_may_have_to_reject_the_same_place():
+    """Bubbles reject a good strip in nine of ten runs, nowhere twice but once; a spot rejects the other in eight."""
+    kit = [KitEntry("bubbles"), KitEntry("spot", "black_spot")]
+    moving = [(f"body vial {1 + number % 7}",) for number in range(9)]
+    staying = [("neck vial 2", f"body vial {number}") for number in range(8)]
+    runs = [*_placed("bubbles", *moving, ()), *_placed("spot", *staying, (), ())]
+    somewhere = qualify(kit, runs, plan=Plan())
+    assert [container.rejects for container in somewhere.containers] == [9, 8]
+    assert somewhere.run_policy.good.accepted == 0
+    assert somewhere.worth is not None
+    placed = qualify(kit, runs, plan=Plan(same_place=True))
+    assert [container.rejects for container in placed.containers] == [2, 8]
+    assert (placed.run_policy.good.accepted, placed.run_policy.defects.rejected) == (1, 1)
+    assert placed.worth is None  # what a verdict of a single run is worth
+    assert any("at the place of a container" in note for note in placed.notes)
+
+
+def test_a_run_that_could_not_be_judged_counts_at_every_place():
+    kit = [KitEntry("A", "crack")]
+    torn = [MachineRun("A", f"torn {number}", Verdict.REJECT, float("inf"), ()) for number in range(3)]
+    runs = [*_placed("A", *[("neck",)] * 4, *[("body",)] * 3), *torn]
+    (container,) = qualify(kit, runs, plan=Plan(same_place=True)).containers
+    assert container.rejects == 7
+
+
+def test_runs_that_do_not_say_where_have_no_place_in_common(example):
+    kit, runs, manual = example
+    with pytest.raises(KitError, match="run 1 of container 'A' does not say where it was rejected"):
+        qualify(kit, runs, manual, plan=Plan(same_place=True))
 
 
 def test_undecided_runs_count_as_rejects(make_kit):

@@ -15,6 +15,7 @@ from candling.workflow.qualify import inspect_kit, qualify_bundle, qualify_table
 
 PLAN = Plan(k=2, n=3, least_defects_rejected=0.5, least_good_accepted=0.5)
 BRIGHT = (1, "neck", 2, 200)
+PLACES = ("neck vial 1 frame 2",)
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def test_every_run_of_every_container_is_judged(building, inspector, strips, tmp
     verdicts = [(one.product, one.run, str(one.verdict)) for one in found.runs]
     assert verdicts[:6] == [(name, str(run), "accept") for name in ("G1", "G2") for run in range(3)]
     assert verdicts[6:] == [("D1", "0", "accept"), ("D1", "1", "reject"), ("D1", "2", "reject")]
+    assert [one.places for one in found.runs[5:8]] == [(), (), PLACES]
     assert found.runs[7].score == pytest.approx(200 / 255 / 0.5, abs=1e-4)
     assert seen[-1] == (9, 9)
 

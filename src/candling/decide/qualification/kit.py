@@ -60,12 +60,14 @@ class MachineRun:
         run: which repetition it was.
         verdict: what the machine decided; undecided counts as reject, as on the line.
         score: the score behind it, larger is worse; only a rejected run may have one that is not finite.
+        places: names of the patches that lay outside their limits; None where nobody noted them.
     """
 
     product: str
     run: str
     verdict: Verdict
     score: float | None = None
+    places: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,10 @@ class Container:
 
     Attributes:
         entry: what the kit says.
-        rejects: how many of the machine's runs rejected it, undecided ones counted.
+        rejects: how many of the machine's runs rejected it, undecided ones counted; where the same place must be
+            rejected, how many rejected the place that most did.
         runs: how many runs the machine made.
-        undecided: how many of ``rejects`` were undecided.
+        undecided: how many of the runs were undecided.
         sittings: by inspector, how many rounds rejected it and how many there were; empty without manual results.
         median_score: of its runs with a finite score; None without one.
     """
@@ -125,7 +128,12 @@ class Container:
 
 
 def gather(
-    kit: Sequence[KitEntry], runs: Iterable[MachineRun], manual: Iterable[ManualInspection] | None, *, repeats: int
+    kit: Sequence[KitEntry],
+    runs: Iterable[MachineRun],
+    manual: Iterable[ManualInspection] | None,
+    *,
+    repeats: int,
+    same_place: bool = False,
 ) -> tuple[Container, ...]:
     """Bring together what is known of each container, in the order of the kit.
 
@@ -134,6 +142,8 @@ def gather(
         runs: the machine's runs, ``repeats`` of every container.
         manual: the inspectors' results, or None: each inspector saw each container in each round.
         repeats: how many runs make a container complete.
+        same_place: count the rejects of the place that most runs rejected; a run that was rejected nowhere, because
+            it could not be judged, counts at every place.
 
     Raises:
         KitError: anything is missing, doubled, unknown or no number; the sentence names the first of its kind.
@@ -151,20 +161,42 @@ def gather(
     judged = _by_container(runs, {entry.product for entry in kit})
     _refuse_incomplete(kit, judged, repeats)
     sittings = _sittings(kit, manual) if manual is not None else {}
-    return tuple(_container(entry, judged[entry.product], sittings.get(entry.product, ())) for entry in kit)
+    return tuple(
+        _container(entry, judged[entry.product], sittings.get(entry.product, ()), same_place=same_place)
+        for entry in kit
+    )
 
 
-def _container(entry: KitEntry, runs: Sequence[MachineRun], sittings: tuple[tuple[str, int, int], ...]) -> Container:
-    verdicts = Counter(run.verdict for run in runs)
+def _container(
+    entry: KitEntry, runs: Sequence[MachineRun], sittings: tuple[tuple[str, int, int], ...], *, same_place: bool
+) -> Container:
+    rejected = [run for run in runs if run.verdict is not Verdict.ACCEPT]
     scores = [run.score for run in runs if run.score is not None and math.isfinite(run.score)]
     return Container(
         entry,
-        rejects=verdicts[Verdict.REJECT] + verdicts[Verdict.UNDECIDED],
+        rejects=_at_one_place(rejected) if same_place else len(rejected),
         runs=len(runs),
-        undecided=verdicts[Verdict.UNDECIDED],
+        undecided=sum(run.verdict is Verdict.UNDECIDED for run in runs),
         sittings=sittings,
         median_score=median(scores) if scores else None,
     )
+
+
+def _at_one_place(rejected: Sequence[MachineRun]) -> int:
+    """Count the rejected runs at the place where most were.
+
+    >>> _at_one_place([MachineRun("A", run, Verdict.REJECT, None, tuple(where)) for run, where in
+    ...                (("1", ["neck 1", "flag 2"]), ("2", ["flag 2"]), ("3", ["neck 4"]), ("4", []))])
+    3
+    """
+    for run in rejected:
+        if run.places is None:
+            raise KitError(
+                f"machine runs: run {run.run} of container {run.product!r} does not say where it was rejected, and the "
+                "plan counts rejects of the same place; fill in the column places, or count whole containers"
+            )
+    counts = Counter(place for run in rejected for place in set(run.places or ()))
+    return sum(not run.places for run in rejected) + max(counts.values(), default=0)
 
 
 def _check_kit(kit: Sequence[KitEntry]) -> None:

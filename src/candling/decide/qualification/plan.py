@@ -21,6 +21,7 @@ class Plan:
     Attributes:
         k: how many runs must agree to classify a container; more than half of ``n``.
         n: how many runs of each container there are.
+        same_place: runs reject together only where they reject the same patch: a defect stays, a bubble moves.
         margin: by how much the machine's reject-zone efficiency may lie below the inspectors', in [0, 1).
         with_confidence: whether the whole interval of the difference must keep the margin, not the value alone.
         least_good_accepted: share of good containers that must be accepted by the run policy; None asks for nothing.
@@ -34,6 +35,7 @@ class Plan:
 
     k: int = 7
     n: int = 10
+    same_place: bool = False
     margin: float = 0.0
     with_confidence: bool = False
     least_good_accepted: float | None = None

@@ -33,6 +33,11 @@ def _on_kit(containers: Sequence[Container], policy: RunPolicy, plan: Plan) -> I
         yield "The kit holds no defect, so nothing is known of missed defects."
     if policy.good is not None and policy.good.accepted == 0:
         yield "No good container was accepted: a machine that rejects everything finds every defect."
+    if plan.same_place:
+        yield (
+            "Rejected runs are counted at the place of a container where most were, so shares of single runs are those "
+            "of this place; a single inspection on the line rejects more."
+        )
     undecided = sum(container.undecided for container in containers)
     if undecided:
         yield f"{_count(undecided, 'run was', 'runs were')} undecided and counted as rejects, as on the line."

@@ -140,7 +140,7 @@ def qualify(
     True
     """
     plan = plan or Plan()
-    containers = gather(kit, machine_runs, manual, repeats=plan.n)
+    containers = gather(kit, machine_runs, manual, repeats=plan.n, same_place=plan.same_place)
     policy = judge_runs(containers, plan.resampling, k=plan.k, n=plan.n)
     knapp = knapp_test(containers, plan.resampling) if manual is not None else None
     criteria = _criteria(plan, policy, knapp)
@@ -151,7 +151,7 @@ def qualify(
         knapp=knapp,
         classes=_classes(containers, plan, compared=knapp is not None),
         severities=_severities(containers, plan, compared=knapp is not None),
-        worth=_worth(plan, policy),
+        worth=None if plan.same_place else _worth(plan, policy),  # it is of single runs
         criteria=criteria,
         passed=all(criterion.met for criterion in criteria) if criteria else None,
         notes=remarks(containers, policy, knapp, plan),

@@ -15,7 +15,7 @@ from candling.decide.qualification import DefectSeverity, KitEntry, MachineRun, 
 from candling.disk import write_atomic
 from candling.errors import KitError
 from candling.workflow.qualify.provenance import Provenance, versions
-from candling.workflow.strips import inspect_all
+from candling.workflow.strips import inspect_all, outside
 from candling.workflow.tables import csv_line
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def inspect_kit(inspector: Inspector, kit: Path, *, progress: Callable[[int, int
     runs = []
     for acquisition, inspection in zip(acquisitions, inspect_all(inspector, acquisitions, maps=False), strict=True):
         name, run = acquisition.product or "", acquisition.run or "1"
-        runs.append(MachineRun(name, run, inspection.verdict, inspection.severity))
+        places = outside(inspection, inspector.limits)
+        runs.append(MachineRun(name, run, inspection.verdict, inspection.severity, places))
         if progress is not None:
             progress(len(runs), len(acquisitions))
     return InspectedKit(entries, tuple(runs), data)
@@ -158,6 +159,6 @@ def _kit_lines(kit: Iterable[KitEntry]) -> Iterator[str]:
 
 
 def _run_lines(runs: Iterable[MachineRun]) -> Iterator[str]:
-    yield csv_line(["product", "run", "decision", "score"])
+    yield csv_line(["product", "run", "decision", "score", "places"])
     for run in runs:
-        yield csv_line([run.product, run.run, str(run.verdict), run.score])
+        yield csv_line([run.product, run.run, str(run.verdict), run.score, " | ".join(run.places or ())])
