@@ -23,7 +23,7 @@ PUBLISHED = ("0.9467 or 0.9694", "0.9694 or 0.9467", "0.9599 or 0.9676", "0.9676
 
 
 def vials(results: Results) -> str:
-    """Every method on the kit: single runs by limits for strips, and the rule of runs by limits for runs."""
+    """Every method on the kit: single runs by limits for strips, and the rule of runs by limits for it."""
     found = _newest(results)
     if not found:
         return LATER
@@ -38,6 +38,9 @@ def vials(results: Results) -> str:
         if run.get("for_runs"):
             cells = [*_both(run["for_runs"]["strips"]), *_both(run["for_runs"])]
             lines.append(f"| {shown} | | runs | {' | '.join(cells)} |")
+        if run.get("for_places"):
+            cells = ["", "", *_both(run["for_places"])]
+            lines.append(f"| {shown} | | runs, same place | {' | '.join(cells)} |")
     lines.append(f"| *published, on real vials* | | | {' | '.join(PUBLISHED)} |")
     return "\n".join(lines) + "\n\n" + _kits([*found, *singles]) + _foot(results["vials"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -56,7 +57,8 @@ def test_every_run_of_every_container_is_judged(building, inspector, strips, tmp
     assert seen[-1] == (9, 9)
 
 
-def test_the_tables_written_qualify_alike(building, inspector, strips, tmp_path):
+@pytest.mark.parametrize("same_place", [False, True])
+def test_the_tables_written_qualify_alike(building, inspector, strips, tmp_path, same_place):
     """Two of three classify; what was decided can be qualified again from the tables alone."""
     building.strip_table(tmp_path / "kit", strips)
     manual = tmp_path / "manual.csv"
@@ -66,7 +68,8 @@ def test_the_tables_written_qualify_alike(building, inspector, strips, tmp_path)
     manual.write_text("\n".join(["container,inspector,round,reject", *rows]))
     out = tmp_path / "report"
     out.mkdir()
-    found, provenance = qualify_bundle(inspector, tmp_path / "kit", out, manual=manual, plan=PLAN)
+    plan = replace(PLAN, same_place=same_place)
+    found, provenance = qualify_bundle(inspector, tmp_path / "kit", out, manual=manual, plan=plan)
     data = to_json(found, provenance)
     assert data["run_policy"]["good_accepted"]["value"] == data["run_policy"]["defects_rejected"]["value"] == 1.0
     assert data["rze_manual"]["value"] == 1.0
@@ -74,8 +77,10 @@ def test_the_tables_written_qualify_alike(building, inspector, strips, tmp_path)
     assert data["provenance"]["bundle_hash"] == inspector.bundle.sha256
     assert data["provenance"]["versions"]["onnxruntime"]
     write_qualification(found, provenance, out)
-    assert inspector.bundle.sha256 in (out / "qualification.html").read_text()
-    again, _ = qualify_tables(out / "kit.csv", out / "machine.csv", manual, plan=PLAN)
+    page = (out / "qualification.html").read_text()
+    assert inspector.bundle.sha256 in page
+    assert ("at the same place" in page) == same_place
+    again, _ = qualify_tables(out / "kit.csv", out / "machine.csv", manual, plan=plan)
     assert again == found
     assert read_kit(out / "kit.csv")[0] == KitEntry("G1")
     assert len(read_machine_runs(out / "machine.csv")) == 9
