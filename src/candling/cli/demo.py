@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from candling.cli.output import bar, remark, show_json
@@ -26,9 +26,11 @@ from candling.workflow.results import write_results
 from candling.workflow.strips import inspect_all
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from candling.decide.qualification import Qualification
+    from candling.types import Inspection
     from candling.workflow.evaluation import Evaluation
 
 __all__ = ["PRODUCTS", "Size", "run_demo"]
@@ -140,8 +142,8 @@ class _Demo:
             )
         inspector = self._learn(line, "vials")
         evaluation = self._evaluate(inspector, line)
-        self._draw_rejected(inspector, line)
-        qualification, page = self._qualify(inspector, line, size.runs)
+        judged = self._draw_rejected(inspector, line)
+        qualification, page = self._qualify(inspector, line, size.runs, judged)
         if self.json:
             places = {**self._places("vials"), "strips": str(self.out / "strips"), "qualification": str(page)}
             show_json({**places, **evaluation.to_json()})
@@ -187,15 +189,16 @@ class _Demo:
         write_evaluation(evaluation, report)
         return evaluation
 
-    def _draw_rejected(self, inspector: Inspector, line: Path) -> None:
-        """Judge the kit once more, for its table and a picture of each rejected strip."""
+    def _draw_rejected(self, inspector: Inspector, line: Path) -> list[Inspection]:
+        """Judge the kit once more, for its table and a picture of each rejected strip; give what was judged."""
         kit = [sample for sample in load_samples(line) if sample.split == "kit"]
         frames = inspector.recipe.frames
         found = group_acquisitions(kit, frames)
+        judged: list[Inspection] = []
         files = StripFiles(tuple((one.name, one.paths) for one in found))
         with bar("drawing what was rejected", quiet=self.json) as progress:
             write_results(
-                inspect_all(inspector, found),
+                _noted(inspect_all(inspector, found), judged),
                 self.out / "strips",
                 limits=inspector.limits,
                 scale=map_scale(inspector.bundle),
@@ -203,12 +206,21 @@ class _Demo:
                 overwrite=self.overwrite,
                 progress=lambda done: progress(done, len(found)),
             )
+        return judged
 
-    def _qualify(self, inspector: Inspector, line: Path, runs: int) -> tuple[Qualification, Path]:
+    def _qualify(
+        self, inspector: Inspector, line: Path, runs: int, judged: list[Inspection]
+    ) -> tuple[Qualification, Path]:
         """Classify each strip of the kit by its runs."""
         folder = self.out / "qualification"
         new_folder(folder, overwrite=self.overwrite)
         plan = Plan(k=runs // 2 + 1, n=runs)
-        with bar("qualifying", quiet=self.json) as progress:
-            qualification, provenance = qualify_bundle(inspector, line, folder, plan=plan, progress=progress)
+        qualification, provenance = qualify_bundle(inspector, line, folder, plan=plan, inspections=judged)
         return qualification, write_qualification(qualification, provenance, folder)
+
+
+def _noted(inspections: Iterable[Inspection], notes: list[Inspection]) -> Iterator[Inspection]:
+    """Pass inspections on, and note each without its maps."""
+    for one in inspections:
+        notes.append(replace(one, predictions=tuple(replace(patch, anomaly_map=None) for patch in one.predictions)))
+        yield one

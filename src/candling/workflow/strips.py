@@ -72,21 +72,15 @@ def frame_number(inspection: Inspection) -> int | None:
 
 
 def outside(inspection: Inspection, limits: Mapping[tuple[str, str], Limit]) -> tuple[str, ...]:
-    """Name the patches that lie outside a limit, in their order: region, and of a strip the vial and the frame.
+    """Name the patches that lie outside a limit, in their order.
 
     >>> from candling.types import Box, Inspection, Limit, Prediction, Verdict
     >>> patches = tuple(Prediction("body", Box(0, 0, 8, 8), {"error": 0.2 * vial}, vial=vial) for vial in (1, 2, 3))
     >>> outside(Inspection("a", Verdict.REJECT, 1.5, (), patches), {("body", "error"): Limit(high=0.4)})
-    ('body vial 3',)
+    ('vial 3, body',)
     """
     found = (patch for patch in inspection.predictions if not _severity(patch, limits) <= 1.0)  # NaN is outside
-    return tuple(dict.fromkeys(map(_named, found)))
-
-
-def _named(patch: Prediction) -> str:
-    numbers = {"vial": patch.vial, "frame": patch.frame}
-    parts = [f"{name} {number}" for name, number in numbers.items() if number is not None]
-    return " ".join([patch.region, *parts])
+    return tuple(dict.fromkeys(patch.where for patch in found))
 
 
 def vial_results(inspection: Inspection, limits: Mapping[tuple[str, str], Limit]) -> tuple[VialResult, ...]:

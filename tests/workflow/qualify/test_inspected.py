@@ -8,15 +8,17 @@ from dataclasses import replace
 import pytest
 
 from candling.data.kit import read_kit, read_machine_runs
+from candling.data.samples import group_acquisitions, load_samples
 from candling.decide.qualification import KitEntry, Plan
 from candling.errors import KitError
 from candling.runtime.inspector import Inspector
 from candling.types import Verdict
 from candling.workflow.qualify import inspect_kit, qualify_bundle, qualify_tables, to_json, write_qualification
+from candling.workflow.strips import inspect_all
 
 PLAN = Plan(k=2, n=3, least_defects_rejected=0.5, least_good_accepted=0.5)
 BRIGHT = (1, "neck", 2, 200)
-PLACES = ("neck vial 1 frame 2",)
+PLACES = ("vial 1, neck, frame 2",)
 
 
 @pytest.fixture
@@ -84,6 +86,18 @@ def test_the_tables_written_qualify_alike(building, inspector, strips, tmp_path,
     assert again == found
     assert read_kit(out / "kit.csv")[0] == KitEntry("G1")
     assert len(read_machine_runs(out / "machine.csv")) == 9
+
+
+def test_a_kit_judged_already_is_not_judged_again(building, inspector, strips, tmp_path, monkeypatch):
+    """The same verdicts, scores and places, without the engine; one too few is an error."""
+    table = building.strip_table(tmp_path / "kit", strips)
+    found = inspect_kit(inspector, table)
+    kit = [sample for sample in load_samples(table) if sample.split == "kit"]
+    judged = list(inspect_all(inspector, group_acquisitions(kit, inspector.recipe.frames)))
+    monkeypatch.setattr("candling.workflow.qualify.inspected.inspect_all", None)
+    assert inspect_kit(inspector, table, inspections=judged) == found
+    with pytest.raises(ValueError, match="shorter"):
+        inspect_kit(inspector, table, inspections=judged[:-1])
 
 
 def test_a_run_that_cannot_be_judged_is_a_reject(building, inspector, strips, tmp_path):

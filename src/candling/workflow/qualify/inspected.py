@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from candling.data.samples import Sample
     from candling.runtime.inspector import Inspector
+    from candling.types import Inspection
 
 __all__ = ["InspectedKit", "inspect_kit", "qualify_bundle"]
 
@@ -43,12 +44,19 @@ class InspectedKit:
     data: str
 
 
-def inspect_kit(inspector: Inspector, kit: Path, *, progress: Callable[[int, int], None] | None = None) -> InspectedKit:
+def inspect_kit(
+    inspector: Inspector,
+    kit: Path,
+    *,
+    inspections: Iterable[Inspection] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> InspectedKit:
     """Judge every run of every container of a kit.
 
     Args:
         inspector: the bundle, loaded.
         kit: a folder that holds ``samples.csv``, or a table; its split ``kit``, or all but training where it has none.
+        inspections: of every run, in the order of the table, where the same bundle judged them already; None judges.
         progress: called with (done, total) runs.
 
     Raises:
@@ -62,8 +70,10 @@ def inspect_kit(inspector: Inspector, kit: Path, *, progress: Callable[[int, int
     _refuse_shared(kit, samples, chosen)
     data = content_hash(chosen)
     acquisitions = group_acquisitions(chosen, inspector.recipe.frames)
+    if inspections is None:
+        inspections = inspect_all(inspector, acquisitions, maps=False)
     runs = []
-    for acquisition, inspection in zip(acquisitions, inspect_all(inspector, acquisitions, maps=False), strict=True):
+    for acquisition, inspection in zip(acquisitions, inspections, strict=True):
         name, run = acquisition.product or "", acquisition.run or "1"
         places = outside(inspection, inspector.limits)
         runs.append(MachineRun(name, run, inspection.verdict, inspection.severity, places))
@@ -81,6 +91,7 @@ def qualify_bundle(
     plan: Plan | None = None,
     product: str = "",
     date: str = "",
+    inspections: Iterable[Inspection] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Qualification, Provenance]:
     """Inspect a kit, write what was decided as ``kit.csv`` and ``machine.csv``, and qualify.
@@ -93,6 +104,7 @@ def qualify_bundle(
         plan: what was fixed before.
         product: what was inspected; empty takes it from the recipe.
         date: when the test was made, in words; empty leaves a line to fill in.
+        inspections: as for :func:`inspect_kit`.
         progress: called with (done, total) runs.
 
     Raises:
@@ -100,7 +112,7 @@ def qualify_bundle(
         DiskError: a table cannot be written.
     """
     results = read_manual_results(manual) if manual is not None else None  # before the long work
-    found = inspect_kit(inspector, kit, progress=progress)
+    found = inspect_kit(inspector, kit, inspections=inspections, progress=progress)
     write_atomic(out / "kit.csv", "".join(_kit_lines(found.kit)))
     write_atomic(out / "machine.csv", "".join(_run_lines(found.runs)))
     bundle, engine = inspector.bundle, inspector.engine
