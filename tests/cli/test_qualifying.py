@@ -114,3 +114,17 @@ def test_without_manual_results_nothing_is_compared(tables, capsys):
     assert "not judged" in capsys.readouterr().out
     assert run([*alone, "--overwrite", "--good-accepted", "1.0", "--defects-rejected", "1.0"]) == 0
     assert capsys.readouterr().out.rstrip().endswith("passed")
+
+
+def test_the_same_place_is_asked_of_tables_that_say_where(tables, tmp_path, capsys):
+    """Without the column it is refused; every reject elsewhere is one reject, so no defect is left."""
+    words = tables()
+    assert run([*words, "--same-place", "--json"]) == 3
+    assert "does not say where it was rejected" in json.loads(capsys.readouterr().out)["error"]["message"]
+    machine = tmp_path / "machine.csv"
+    head, *rows = machine.read_text().splitlines()
+    machine.write_text("\n".join([f"{head},places", *(f"{row},vial {at}" for at, row in enumerate(rows))]) + "\n")
+    assert run([*words, "--same-place", "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["plan"]["same_place"] is True
+    assert answer["run_policy"]["defects_rejected"]["value"] == 0.0
