@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from candling.cli.output import bar, remark, show_json
-from candling.cli.qualifying import show_qualification
+from candling.cli.qualifying import show_qualification, usual_place
 from candling.cli.show import show_evaluation
 from candling.cli.strips import StripFiles
 from candling.cli.training import watched
@@ -214,7 +214,7 @@ class _Demo:
         """Classify each strip of the kit by its runs."""
         folder = self.out / "qualification"
         new_folder(folder, overwrite=self.overwrite)
-        plan = Plan(k=runs // 2 + 1, n=runs)
+        plan = Plan(k=runs // 2 + 1, n=runs, same_place=usual_place(inspector))
         qualification, provenance = qualify_bundle(inspector, line, folder, plan=plan, inspections=judged)
         return qualification, write_qualification(qualification, provenance, folder)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from candling.runtime.inspector import Inspector
     from candling.types import Interval
 
-__all__ = ["policy_of", "qualify", "show_qualification"]
+__all__ = ["policy_of", "qualify", "show_qualification", "usual_place"]
 
 
 @app.command()

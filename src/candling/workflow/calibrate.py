@@ -158,8 +158,6 @@ def calibrate(
         chosen = _one_by_one(scored, keys, goal=goal, value=share, confidence=confidence, grey=grey)
     else:
         units, agree = _units(acquisitions, scored, strip, level)
-        if level == "run" and strip.same_place:
-            units, agree = [at_one_place(unit, agree=agree) for unit in units], 1
         chosen = choose_together(units, keys, goal=goal, value=value, agree=agree, confidence=confidence, grey=grey)
     data, when = content_hash(used), clock()
     return LimitsFile(
@@ -224,7 +222,7 @@ def _counted(samples: Sequence[Sample], strip: Strip | None, level: Level) -> tu
 def _units(
     acquisitions: Sequence[Acquisition], scored: Sequence[Scored], strip: Strip, level: Level
 ) -> tuple[list[Unit], int]:
-    """Give what the goal counts, and how many of its runs must agree.
+    """Give what the goal counts, and how many of its runs must agree: one, where they were brought to one place.
 
     Raises:
         LimitError: runs are counted, and a product has not exactly so many.
@@ -243,7 +241,10 @@ def _units(
             f"product {short!r} has {len(runs[short])} of {strip.runs} runs, and limits of level 'run' need all; "
             "give every product so many, or choose level strip"
         )
-    return [Unit(good[name], tuple(found)) for name, found in runs.items()], strip.agree
+    units = [Unit(good[name], tuple(found)) for name, found in runs.items()]
+    if strip.same_place:
+        return [at_one_place(unit, agree=strip.agree) for unit in units], 1
+    return units, strip.agree
 
 
 def _one_by_one(
